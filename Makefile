@@ -1,0 +1,41 @@
+# Everything from a bare checkout: `make demo`, `make test`. Needs Python 3.11 and make.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: help demo test slow check bench clean
+
+help:
+	@echo "make demo   fit a VAE to the digits data and draw it: runs/demo/"
+	@echo "make test   checks and tests, under 12 minutes on 2 cores"
+	@echo "make slow   the minutes-long tests as well; MINAMO_DATA=folder adds those on MNIST"
+	@echo "make check  formatting, types, layers, public names"
+	@echo "make bench  side-by-side timings; needs MINAMO_DATA=folder"
+
+$(BIN)/installed: pyproject.toml constraints.txt
+	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(BIN)/installed
+	rm -rf runs/demo
+	$(BIN)/minamo fit digits -o runs/demo
+
+test: check
+	$(BIN)/pytest -m "not slow"
+
+slow: $(BIN)/installed
+	$(BIN)/pytest
+
+check: $(BIN)/installed
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/pyright --warnings
+	$(BIN)/lint-imports --no-logo
+
+bench: $(BIN)/installed
+	$(BIN)/python benchmarks/step7.py
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,6 @@
+"""`python -m minamo`."""
+
+from minamo.cli.main import main
+
+if __name__ == "__main__":
+    main()

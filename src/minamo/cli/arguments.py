@@ -1,0 +1,114 @@
+"""Arguments that several commands share, and what they are turned into."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from minamo.data import Dataset
+    from minamo.estimator import VAE
+
+SOURCE_HELP = "A .npz, .npy, .csv or .parquet file, a folder of images, or digits, mnist, fashion-mnist."
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that minamo fit wrote, or a model file.")]
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, by its ending.")]
+SplitOption = Annotated[
+    str | None, typer.Option("--split", help="train, validation, test or all: which rows.", show_default=False)
+]
+SPLITS = ("train", "validation", "test", "all")
+
+
+def open_model(run: Path) -> VAE:
+    """The fitted model of a run directory, or of a model file."""
+    from minamo.estimator import VAE
+    from minamo.run import Run
+
+    return VAE.load(run if run.is_file() else Run.open(run).model)
+
+
+def fitting(vae: VAE, source: str, split: str | None = None) -> Dataset:
+    """Read data for a fitted model: the same columns, in the same order."""
+    from minamo.data import load
+    from minamo.data.dataset import aligned
+    from minamo.words import check
+
+    if split is not None:
+        check("split", split, SPLITS)
+    data = load(source, split if split in ("train", "test") else None)
+    return aligned(data, vae.schema_)
+
+
+def absolute(source: str) -> str:
+    """A path that still holds from another folder; names of built-in data stay as they are."""
+    from minamo.data.builtin import NAMES
+
+    return source if source in NAMES else os.path.abspath(source)
+
+
+def write_values(path: Path, values: Any, names: list[str]) -> None:
+    """Write an array [N, C] as .npz (array x), .npy or .csv, whole or not at all."""
+    import numpy as np
+
+    from minamo.errors import ConfigError
+    from minamo.files import write_atomically
+
+    ending = path.suffix.lower()
+    if ending == ".npz":
+        write_atomically(path, lambda file: np.savez_compressed(file, x=values))
+    elif ending == ".npy":
+        write_atomically(path, lambda file: np.save(file, values))
+    elif ending == ".csv":
+        import pyarrow
+        from pyarrow import csv
+
+        table = pyarrow.table({name: values[:, j] for j, name in enumerate(names)})
+        write_atomically(path, lambda file: csv.write_csv(table, file))
+    else:
+        raise ConfigError(f"cannot write '{path.name}': its ending must be .npz, .npy or .csv (or .png for images)")
+
+
+def write_picture(path: Path, vae: VAE, picture: Any) -> None:
+    """Write PNG bytes from `picture(shape)`, if the model is one of images."""
+    from minamo.errors import ConfigError
+    from minamo.files import write_atomically
+
+    if not is_picture(vae):
+        raise ConfigError(f"cannot draw '{path.name}': the model's data are not images; write .npz, .npy or .csv")
+    content = picture(vae.schema_.shape)
+    write_atomically(path, lambda file: file.write(content))
+
+
+def is_picture(vae: VAE) -> bool:
+    """Whether a datum can be shown as an image."""
+    shape = vae.schema_.shape
+    return vae.schema_.kind == "image" and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
+
+
+def column_names(vae: VAE) -> list[str]:
+    """One name for each column of the data."""
+    return list(vae.schema_.names) or [f"x{j}" for j in range(vae.schema_.n_columns)]
+
+
+def latent_names(vae: VAE) -> list[str]:
+    """z0, z1, ..."""
+    return [f"z{j}" for j in range(vae.description_["latent_dim"])]
+
+
+def check_ending(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse an output file before the work for it is done."""
+    from minamo.errors import ConfigError
+
+    if path.suffix.lower() not in endings:
+        raise ConfigError(f"cannot write '{path.name}': its ending must be one of {', '.join(endings)}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"cannot write '{path}': the folder {path.absolute().parent} does not exist")
+
+
+def counted(n: int, what: str) -> str:
+    """Say 1 row, 64 rows."""
+    return f"{n} {what}" + ("" if n == 1 else "s")

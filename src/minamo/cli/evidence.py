@@ -1,0 +1,89 @@
+"""minamo evidence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minamo.cli import arguments as a
+
+if TYPE_CHECKING:
+    from minamo.data import Rows
+    from minamo.estimator import VAE
+    from minamo.evidence import Evidence
+
+
+def evidence(
+    run: a.RunArgument,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="Default: the run's own data.", show_default=False)
+    ] = None,
+    split: a.SplitOption = None,
+    samples: Annotated[int, typer.Option(min=1, help="K, draws of z for each datum.")] = 100,
+    seed: Annotated[int | None, typer.Option(help="Of the draws; default: the run's.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Measure a fitted model: ELBO, its two terms and IWAE-K, with standard errors."""
+    vae = a.open_model(run)
+    rows, where = _rows(vae, run, source, split)
+    found = vae.evidence(rows, samples, seed=seed)
+    if as_json:
+        print(json.dumps({**found.to_json(), **where}))
+    else:
+        show(found, f"{where['source']}, {where['split']}")
+
+
+def show(found: Evidence, title: str) -> None:
+    """Print the table."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Evidence: {title}", box=box.SIMPLE_HEAD, title_justify="left")
+    for name, side in (("measure", "left"), ("value ± standard error", "right"), ("unit", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for name, measure in found.measures.items():
+        table.add_row(f"iwae-{found.samples}" if name == "iwae" else name, str(measure), measure.unit)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{found.elbo.n} data; densities with respect to {found.reference}", soft_wrap=True)
+
+
+def _rows(vae: VAE, run: Path, source: str | None, split: str | None) -> tuple[Rows, dict[str, str]]:
+    """The rows that were asked for, and what to call them."""
+    from minamo.errors import ConfigError
+    from minamo.plan import split as split_rows
+    from minamo.run import Run
+
+    own = source is None
+    if source is None:
+        if run.is_file():
+            raise ConfigError("a model file does not know where its data lie: name a SOURCE")
+        source = str(Run.open(run).config["source"])
+    # Of other data, the test rows are meant where there are any.
+    data = a.fitting(vae, source, split or (None if own or not _has_test(source) else "test"))
+    mine = data.fingerprint() == vae.description_["fingerprint"]
+    if own and split != "test" and not mine:
+        raise ConfigError(f"{source} is not what it was when the run was fitted (its fingerprint differs)")
+    train, held_out = split_rows(len(data), vae.validation, vae.seed_)
+    if split is None and own:
+        split = "validation" if len(held_out) else "train"
+    if split == "validation" or (split == "train" and mine):
+        if not mine:
+            raise ConfigError(
+                f"{source} is not the data of this run, so it has no validation rows; say train, test or all"
+            )
+        index = held_out if split == "validation" else train
+        if not len(index):
+            raise ConfigError("the run held out no validation rows; say train")
+        return vae.rows(data, index), {"source": data.name, "split": split}
+    return vae.rows(data), {"source": data.name, "split": split or data.part}
+
+
+def _has_test(source: str) -> bool:
+    from minamo.data.builtin import ADDRESSES
+
+    return source in ADDRESSES

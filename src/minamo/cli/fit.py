@@ -1,0 +1,255 @@
+"""minamo fit."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minamo.cli import arguments as a
+
+if TYPE_CHECKING:
+    from minamo.data import Dataset, Rows
+    from minamo.estimator import VAE
+    from minamo.plan import Plan
+    from minamo.run import Run
+    from minamo.training import State
+
+SAVE_EVERY = 5.0
+"""Seconds between checkpoints: what a crash costs, beside the epoch it falls in."""
+SHOWN = 64
+"""Samples in the picture of a run."""
+PAIRS = 32
+"""Data beside their reconstructions in the picture of a run."""
+
+
+def option(words: str, *names: str) -> Any:
+    """An option whose default stands in one place: the signature of VAE."""
+    return typer.Option(*names, help=words, show_default=False)
+
+
+def fit(
+    source: Annotated[str | None, typer.Argument(metavar="SOURCE", help=a.SOURCE_HELP, show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN", help="The folder of the run.")] = None,
+    likelihood: Annotated[str | None, option("auto, bernoulli or normal.")] = None,
+    scale: Annotated[
+        str | None, option("sigma of a normal likelihood: a number, shared (learned) or analytic.")
+    ] = None,
+    latent_dim: Annotated[int | None, option("Latents; default 20, fewer for few columns.", "--latent")] = None,
+    net: Annotated[str | None, option("mlp or linear.")] = None,
+    hidden: Annotated[str | None, option("Widths of the encoder's hidden layers, such as 400,400.")] = None,
+    binarize: Annotated[str | None, option("none, dynamic or fixed.")] = None,
+    preprocess: Annotated[str | None, option("auto, none or standardize.")] = None,
+    validation: Annotated[float | None, option("Rows held out: a share below 1, or a number; 0 for none.")] = None,
+    batch_size: Annotated[int | None, option("Rows in a gradient step.", "--batch")] = None,
+    learning_rate: Annotated[float | None, option("Adam's, before it falls at a plateau.")] = None,
+    max_epochs: Annotated[int | None, option("A cap; the run stops by itself.")] = None,
+    patience: Annotated[int | None, option("Epochs without a clear improvement that make a plateau.")] = None,
+    random_state: Annotated[int | None, option("Of split, weights and noise.", "--seed")] = None,
+    config: Annotated[Path | None, option("A JSON object of VAE parameters, or the config.json of a run.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> int:
+    """Fit a variational autoencoder until its validation ELBO has stopped improving."""
+    given = {k: v for k, v in locals().items() if k not in ("source", "output", "config", "resume") and v is not None}
+    if output is None:
+        from minamo.errors import ConfigError
+
+        raise ConfigError("say where the run goes: -o FOLDER")
+    if resume:
+        run, vae, plan, state = _reopen(output, source, given, config)
+    else:
+        run, vae, plan, state = _begin(output, source or "digits", given, config)
+    return _train(run, vae, plan, state)
+
+
+def _begin(
+    output: Path, source: str, given: dict[str, Any], config: Path | None
+) -> tuple[Run, VAE, Plan, State | None]:
+    """Check everything, then write the first file."""
+    from minamo.data import load
+    from minamo.estimator import VAE
+    from minamo.run import Run
+
+    Run.refuse_occupied(output)
+    vae = VAE(**{**_from_file(config), **_parsed(given)})
+    plan = _planned(vae, load(source))
+    return Run.create(output, _record(source, plan)), vae, plan, None
+
+
+def _reopen(
+    output: Path, source: str | None, given: dict[str, Any], config: Path | None
+) -> tuple[Run, VAE, Plan, State | None]:
+    """Take up a run where its last checkpoint left it."""
+    from minamo.data import load
+    from minamo.errors import ConfigError, RunError
+    from minamo.estimator import VAE
+    from minamo.run import Run
+
+    run = Run.open(output)
+    stored = run.config
+    extra = sorted(set(given) - {"max_epochs"})
+    if extra or config:
+        raise ConfigError(f"a run goes on with the options it began with; leave out {', '.join(extra) or '--config'}")
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}
+    vae = VAE(**{**params, **given})
+    name = source or stored["source"]
+    plan = vae.plan(load(name))
+    if plan.description["fingerprint"] != stored["fingerprint"]:
+        raise RunError(f"{name} is not the data this run began with (its fingerprint differs)")
+    state = run.checkpoint()
+    run.rewind(state.epoch if state else 0)
+    print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
+    return run, vae, plan, state
+
+
+def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
+    from minamo.cli.main import INTERRUPTED
+    from minamo.cli.progress import Progress
+    from minamo.errors import TrainingError
+    from minamo.training import DROPS
+
+    saved = time.monotonic()
+    finished = False
+    try:
+        with Progress(plan.settings, DROPS) as progress:
+            for now in vae.train(plan, state):
+                state = now
+                run.log(state.record)
+                progress.show(state)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    run.save(state, plan.description)
+                    saved = time.monotonic()
+        finished = True
+    except KeyboardInterrupt:
+        epoch = state.epoch if state else 0
+        print(f"minamo: stopped after epoch {epoch}; minamo fit -o {run.path} --resume goes on", file=sys.stderr)
+    except TrainingError as error:
+        raise TrainingError(f"{error}; the run is in {run.path}") from error
+    finally:
+        if state is not None:
+            run.save(state, plan.description)
+    if not finished:
+        return INTERRUPTED
+    assert state is not None
+    _finish(run, vae, plan, state)
+    return 0
+
+
+def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
+    """Measure the fitted model and draw its pictures."""
+    from minamo.cli.evidence import show
+
+    if state.stopped:
+        why = f"converged: no clear improvement since epoch {state.epoch - state.plateau.since}, at three step sizes"
+    else:
+        why = f"stopped by the cap of {plan.settings.max_epochs} epochs; --resume with a larger --max-epochs goes on"
+    print(f"{why}; best weights from epoch {state.best_epoch}, {state.record['seconds']:.0f} s", file=sys.stderr)
+    found = vae.evidence(_shown_rows(vae, plan))
+    run.save_evidence(found.to_json())
+    _draw(run, vae, plan, state)
+    show(found, f"{plan.watch_name} rows")
+    print(f"{run.path}: " + ", ".join(sorted(p.name for p in run.path.iterdir() if not p.name.startswith("."))))
+
+
+def _draw(run: Run, vae: VAE, plan: Plan, state: State) -> None:
+    from minamo.files import write_atomically
+    from minamo.report import curves, grid, pairs
+    from minamo.run import CURVES, RECONSTRUCTIONS, SAMPLES
+
+    pictures = {CURVES: curves(run.history(), state.best_epoch)}
+    if a.is_picture(vae):
+        shape = vae.schema_.shape
+        rows = _shown_rows(vae, plan).first(PAIRS)
+        pictures[SAMPLES] = grid(vae.sample(SHOWN), shape)
+        pictures[RECONSTRUCTIONS] = pairs(vae.seen(rows), vae.reconstruct(rows), shape)
+    for name, content in pictures.items():
+        write_atomically(run.place(name), lambda file, content=content: file.write(content))
+
+
+def _shown_rows(vae: VAE, plan: Plan) -> Rows:
+    """The held-out rows, or the training rows where none are held out, with binarization drawn once."""
+    from minamo.randomness import stream
+
+    if plan.watched is not None:
+        return plan.watched
+    return plan.rows.drawn_once(stream(vae.seed_, "binarize", "shown"))
+
+
+def _planned(vae: VAE, data: Dataset) -> Plan:
+    """Plan, and print what was chosen and why."""
+    plan = vae.plan(data)
+    for note in vae.notes_:
+        print(note, file=sys.stderr)
+    for warning in plan.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return plan
+
+
+def _record(source: str, plan: Plan) -> dict[str, Any]:
+    """config.json: what repeats the run."""
+    import platform
+
+    import torch
+
+    import minamo
+
+    return {
+        "minamo": minamo.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "command": shlex.join(["minamo", *sys.argv[1:]]),
+        "source": a.absolute(source),
+        **plan.description,
+    }
+
+
+def _parsed(given: dict[str, Any]) -> dict[str, Any]:
+    """Turn the text of --scale and --hidden into values."""
+    from minamo.errors import ConfigError
+
+    parsed = dict(given)
+    if "scale" in given:
+        parsed["scale"] = _scale(given["scale"])
+    if "hidden" in given:
+        try:
+            parsed["hidden"] = tuple(int(w) for w in given["hidden"].split(",") if w)
+        except ValueError:
+            raise ConfigError(f"--hidden takes widths such as 400,400, got '{given['hidden']}'") from None
+    return parsed
+
+
+def _scale(text: str) -> float | str:
+    from minamo.words import SCALES, check
+
+    try:
+        return float(text)
+    except ValueError:
+        check("scale", text, [*SCALES, "a positive number"])
+        return text
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    """Read VAE parameters from a JSON file."""
+    from minamo.errors import ConfigError, unknown
+    from minamo.estimator import VAE
+
+    if config is None:
+        return {}
+    try:
+        stored = json.loads(config.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{config} is not a JSON file that can be read: {error}") from error
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{config} must hold one JSON object of VAE parameters")
+    stored = stored.get("params", stored)
+    known = list(VAE().get_params())
+    for name in stored:
+        if name not in known:
+            raise unknown("parameter", name, known)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}

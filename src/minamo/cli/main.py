@@ -1,0 +1,64 @@
+"""The program: its commands, and how it fails (one line on stderr, exit code 2)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from minamo.cli import data, encode, evidence, fit, reconstruct, sample, score
+from minamo.errors import MinamoError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="minamo",
+    help="Fit variational autoencoders to arrays, tables and images, and report numbers that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command("fit")(fit.fit)
+app.command("evidence")(evidence.evidence)
+app.command("sample")(sample.sample)
+app.command("reconstruct")(reconstruct.reconstruct)
+app.command("encode")(encode.encode)
+app.command("score")(score.score)
+app.command("data")(data.data)
+
+ClickException: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for a refusal, 130 for an interruption."""
+    command: Any = typer.main.get_command(app)
+    try:
+        return command.main(args=arguments, prog_name="minamo", standalone_mode=False) or 0
+    except ClickException as error:
+        return _refuse(error.format_message() or "no command given; minamo --help lists them")
+    except MinamoError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+    except MemoryError as error:
+        return _refuse(f"not enough memory ({error}); use fewer rows, or a smaller type such as float32")
+    except (KeyboardInterrupt, typer.Abort):
+        return _refuse("interrupted", INTERRUPTED)
+
+
+def _refuse(message: str, code: int = 2) -> int:
+    print("minamo: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _as_interrupt(number: int, frame: object) -> NoReturn:
+    """Let `kill` end a run the way Ctrl-C does: with its state saved."""
+    raise KeyboardInterrupt

@@ -1,0 +1,77 @@
+"""What is shown while a model is trained."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from minamo.training import Settings, State
+
+EVERY = 10.0
+"""Seconds between lines where the terminal cannot redraw one."""
+
+
+class Progress:
+    """One line, redrawn after every epoch; on a plain stream a line now and then."""
+
+    def __init__(self, settings: Settings, drops: int):
+        self.settings = settings
+        self.drops = drops
+        self.console = Console(stderr=True, highlight=False)
+        self.live = Live(console=self.console, refresh_per_second=8) if self.console.is_terminal else None
+        self.printed = -math.inf
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, state: State) -> None:
+        """Show the epoch that has just ended."""
+        if "note" in state.record:
+            self.console.print(f"note: {state.record['note']}", soft_wrap=True)
+        line = epoch_line(state.record, self._time_left(state))
+        if self.live:
+            self.live.update(Text(line))
+        elif time.monotonic() - self.printed > EVERY or state.stopped:
+            self.printed = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    def _time_left(self, state: State) -> str:
+        """From "nothing better comes" to "the cap is reached"."""
+        each = state.record["seconds"] / state.epoch
+        to_cap = self.settings.max_epochs - state.epoch
+        patience = self.settings.patience
+        if patience is None:
+            return clock(each * to_cap)
+        least = patience - state.plateau.since + (self.drops - state.drops) * patience
+        return f"{clock(each * min(least, to_cap))} to {clock(each * to_cap)}"
+
+
+def epoch_line(record: dict[str, Any], left: str) -> str:
+    """One epoch in one line."""
+    line = (
+        f"epoch {record['epoch']:>4}  ELBO {record['elbo']:.2f} = J1 {record['reconstruction']:.2f} "
+        f"- J2 {record['kl']:.2f}"
+    )
+    for name in ("validation", "training"):
+        if f"{name}_elbo" in record:
+            line += f"  {name} {record[f'{name}_elbo']:.3f} (best: epoch {record['best_epoch']})"
+    return line + f"  {record['samples_per_s']:,.0f} samples/s  left {left}"
+
+
+def clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

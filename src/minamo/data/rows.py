@@ -1,0 +1,79 @@
+"""Rows: a resident tensor served as batches in model units."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minamo.batch import Batch
+from minamo.data.binarize import binarize
+from minamo.data.dataset import ROWS_AT_ONCE
+from minamo.data.prepare import Prepare
+from minamo.randomness import drawing_from
+
+
+class Rows:
+    """Some rows of a resident array, gathered and converted batch by batch; no Python per row.
+
+    Args:
+        x: stored values [N, D], any dtype; shared, not copied.
+        prepare: how stored values become model units.
+        index: the rows that take part, int64; default all.
+    """
+
+    def __init__(self, x: np.ndarray | Tensor, prepare: Prepare, index: np.ndarray | None = None):
+        self.x = _shared(x) if isinstance(x, np.ndarray) else x
+        self.prepare = prepare
+        self.index = torch.arange(len(self.x)) if index is None else torch.from_numpy(index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def n_columns(self) -> int:
+        """D."""
+        return self.x.shape[1]
+
+    @property
+    def log_det(self) -> float:
+        """Nats to add to every log-density of the model, so that it is one over data units."""
+        return self.prepare.log_det
+
+    def batches(self, size: int, order: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Iterator[Batch]:
+        """Yield every row once, `size` at a time (the last batch may be smaller).
+
+        Args:
+            size: rows in a batch.
+            order: a permutation of range(len(self)); default in order.
+            dtype: of x in the batch.
+        """
+        index = self.index if order is None else self.index[order]
+        for rows in index.split(size):
+            yield Batch(self.prepare.to_model(self.x[rows], dtype), rows)
+
+    def first(self, n: int) -> Rows:
+        """Return the first n rows."""
+        return Rows(self.x, self.prepare, self.index[:n].numpy())
+
+    def drawn_once(self, generator: torch.Generator) -> Rows:
+        """Return these rows with binarization drawn now from `generator`, so that every reading is the same.
+
+        Rows that are not binarized are returned as they are.
+        """
+        if self.prepare.binarize == "none":
+            return self
+        with drawing_from(generator):
+            blocks = [binarize(self.x[rows], self.prepare.divisor) for rows in self.index.split(ROWS_AT_ONCE)]
+        return Rows(torch.cat(blocks), replace(self.prepare, divisor=1.0, binarize="none"))
+
+
+def _shared(x: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        # Read-only arrays (memory maps) are only read here.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(x)

@@ -1,0 +1,53 @@
+"""Every error minamo raises on purpose, in one tree.
+
+    MinamoError
+    ├── DataError      (ValueError)   the data cannot be used; names the row and the column
+    │   └── SupportError              a value lies where the likelihood gives no probability
+    ├── ConfigError    (ValueError)   an option or a parameter has an impossible value
+    ├── RunError       (OSError)      a run directory or a model file cannot be read or written
+    └── TrainingError  (ArithmeticError)  training met a non-finite bound and could not go on
+
+A message is one line: what was expected, what arrived, what to do. The command line prints it on
+stderr and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MinamoError(Exception):
+    """Anything minamo refuses on purpose."""
+
+
+class DataError(MinamoError, ValueError):
+    """The data cannot be used as they are."""
+
+
+class SupportError(DataError):
+    """A value lies outside the support of the likelihood."""
+
+
+class ConfigError(MinamoError, ValueError):
+    """An option or a parameter has an impossible value."""
+
+
+class RunError(MinamoError, OSError):
+    """A run directory or a model file cannot be read or written."""
+
+
+class TrainingError(MinamoError, ArithmeticError):
+    """Training met a non-finite bound twice and stopped; what was saved is intact."""
+
+
+def unknown(kind: str, word: object, choices: Iterable[str]) -> ConfigError:
+    """Return the error for a word that is not in a table, with the nearest one that is.
+
+    >>> print(unknown("likelihood", "bernuolli", ["bernoulli", "normal"]))
+    unknown likelihood 'bernuolli': did you mean 'bernoulli'? (one of: bernoulli, normal)
+    """
+    known = list(choices)
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    hint = f": did you mean '{near[0]}'?" if near else ":"
+    return ConfigError(f"unknown {kind} '{word}'{hint} (one of: {', '.join(known)})")

@@ -1,0 +1,292 @@
+"""VAE: the scikit-learn face of minamo."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from minamo import model_file
+from minamo.data import Dataset, Prepare, Rows, as_dataset
+from minamo.errors import DataError
+from minamo.evidence import Evidence, evaluate, rows_at_once, summarize
+from minamo.model import LatentVariableModel
+from minamo.plan import Plan, build, make_plan, refuse_unsupported
+from minamo.randomness import drawing_from, stream
+from minamo.schema import Schema
+from minamo.training import State, train
+
+ROWS_AT_ONCE = 1024
+
+
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A variational autoencoder, fitted until its validation ELBO has stopped improving.
+
+    p(z) = N(0, I); a decoder net gives p(x|z); an encoder net gives q(z|x) = N(mu, diag sigma^2). Maximizes
+    ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z)) <= log p(x), nats per datum, summed over columns ("Auto-Encoding
+    Variational Bayes", Kingma, Welling, 2013).
+
+    Args:
+        latent_dim: width of z; None takes 32, or half the columns where there are fewer than 64.
+        likelihood: "bernoulli" for 0/1, "normal" for continuous data, "auto" looks at the data.
+        scale: sigma of a Normal likelihood, in model units: a positive number is kept (1 is the literature's
+            N(xhat, I)), "shared" learns one for all columns, "analytic" sets it to the root mean squared error.
+        net: "mlp", or "linear" for an affine encoder and decoder.
+        hidden: widths of the hidden layers of the encoder; the decoder has them in reverse.
+        binarize: "dynamic" reads grey values in [0, 1] as probabilities and draws 0/1 afresh for every batch,
+            "fixed" draws once, "none" leaves the data alone.
+        preprocess: "standardize" gives each column mean 0 and variance 1 (densities stay in the units of the
+            data), "none" does not, "auto" does it unless all values lie in [0, 1].
+        validation: rows held out to judge convergence: a share below 1, or a number; 0 judges on training rows.
+        batch_size: rows in a gradient step.
+        learning_rate: Adam's; None takes 1e-3, or 3e-3 for a linear net. It falls tenfold at the first two
+            plateaus; the third is convergence.
+        max_epochs: a cap, for when patience runs out first.
+        patience: epochs (but no fewer than 2000 gradient steps) without a clear improvement that make a plateau;
+            None trains for max_epochs.
+        random_state: seed of split, weights, noise and samples.
+
+    Attributes:
+        model_: the `minamo.model.LatentVariableModel`, float32, holding the best weights.
+        evidence: see the method; `score(X)` is the mean log p(x).
+        notes_: what was chosen from the data, and why.
+        stopped_: "converged", or "max_epochs" if the cap came first.
+
+    >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.diag([3.0, 1.0, 0.1])
+    >>> vae = VAE(latent_dim=1, net="linear", max_epochs=5, patience=None).fit(X)
+    >>> vae.transform(X).shape, vae.sample(4).shape
+    ((200, 1), (4, 3))
+    """
+
+    model_: LatentVariableModel
+    schema_: Schema
+    prepare_: Prepare
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        likelihood: str = "auto",
+        scale: float | str = "shared",
+        net: str = "mlp",
+        hidden: tuple[int, ...] = (400, 400),
+        binarize: str = "none",
+        preprocess: str = "auto",
+        validation: float = 0.1,
+        batch_size: int = 128,
+        learning_rate: float | None = None,
+        max_epochs: int = 10_000,
+        patience: int | None = 15,
+        random_state: int | np.random.RandomState | None = 0,
+    ):
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood
+        self.scale = scale
+        self.net = net
+        self.hidden = hidden
+        self.binarize = binarize
+        self.preprocess = preprocess
+        self.validation = validation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        """Declare that float32 in gives float32 out."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> VAE:
+        """Fit to X, [N, D] or, for images, [N, height, width]; 8-bit values are read as x / 255.
+
+        Raises:
+            DataError, ConfigError: the data or a parameter cannot be used (both are ValueErrors).
+            TrainingError: the bound was not finite twice.
+        """
+        plan = self.plan(self._checked(X, reset=True))
+        for note in plan.warnings:
+            warnings.warn(note, UserWarning, stacklevel=2)
+        for _ in self.train(plan):
+            pass
+        if self.stopped_ == "max_epochs" and self.patience is not None:
+            warnings.warn(
+                f"stopped by max_epochs={self.max_epochs} before convergence", ConvergenceWarning, stacklevel=2
+            )
+        return self
+
+    def plan(self, data: Dataset) -> Plan:
+        """Look at the data, choose what is "auto", build the model; nothing is trained yet."""
+        plan = make_plan(self.get_params(), data)
+        self._adopt(plan.description, plan.model)
+        return plan
+
+    def train(self, plan: Plan, state: State | None = None) -> Iterator[State]:
+        """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
+        last = state
+        for last in train(plan.model, plan.rows, plan.watched, plan.settings, state, plan.watch_name):
+            yield last
+        if last is not None:
+            self.stopped_ = last.stopped or "max_epochs"
+            self.n_epochs_ = last.epoch
+
+    def _adopt(self, description: dict[str, Any], model: LatentVariableModel) -> None:
+        self.description_ = description
+        self.schema_ = Schema.from_json(description["schema"])
+        self.prepare_ = Prepare.from_json(description["prepare"])
+        self.notes_ = tuple(description["notes"])
+        self.seed_ = description["seed"]
+        self.model_ = model
+        self.n_features_in_ = self.schema_.n_columns
+        self._n_features_out = description["latent_dim"]
+        if self.schema_.names and all(isinstance(n, str) for n in self.schema_.names):
+            self.feature_names_in_ = np.asarray(self.schema_.names, dtype=object)
+
+    # -- use -----------------------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return posterior means E_q[z], [N, latent_dim]; the same rows give the same answers."""
+        rows, model = self.rows(X), self._exact()
+        with torch.no_grad():
+            means = [
+                model.posterior(b, model.log_joint(b)).mean for b in rows.batches(ROWS_AT_ONCE, dtype=torch.float64)
+            ]
+        return _like(torch.cat(means), rows.x.dtype == torch.float32)
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Decode z [N, latent_dim] to the mean of p(x|z), [N, D], in data units."""
+        check_is_fitted(self)
+        given = np.asarray(Z)
+        if given.ndim != 2 or given.shape[1] != self._n_features_out or given.dtype.kind not in "fiu":
+            raise DataError(f"z must be numbers of shape [N, {self._n_features_out}], got {given.dtype} {given.shape}")
+        model = self._exact()
+        with torch.no_grad():
+            blocks = [model.likelihood(z).mean for z in torch.from_numpy(given).double().split(ROWS_AT_ONCE)]
+        return _like(self.prepare_.to_data(torch.cat(blocks)), given.dtype == np.float32)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the decoder mean at the posterior mean of every row, [N, D], in data units."""
+        return self.inverse_transform(self.transform(X))
+
+    def sample(self, n: int = 1, *, draw: bool = False, seed: int | None = None) -> np.ndarray:
+        """Draw z ~ p(z) and decode, [n, D], in data units.
+
+        Args:
+            n: how many.
+            draw: False returns decoder means E[x|z], True draws x ~ p(x|z).
+            seed: of the draws; default `random_state`.
+        """
+        check_is_fitted(self)
+        if n < 1:
+            raise DataError(f"n must be at least 1, got {n}")
+        with torch.no_grad(), drawing_from(stream(self.seed_ if seed is None else seed, "sample")):
+            x = self.model_.sample(n)
+            return self.prepare_.to_data(x.sample() if draw else x.mean).numpy()
+
+    def score_samples(self, X: Any, k: int = 100) -> np.ndarray:
+        """Return an estimate of log p(x) for each row, [N], nats in data units: IWAE-k, a lower bound in expectation.
+
+        All rows share the k draws of noise, so a row's answer does not depend on its neighbors. For a mean
+        over rows with a standard error see `evidence`, where every row has noise of its own.
+        """
+        rows, model = self.rows(X), self._exact()
+        noise = torch.randn(k, 1, self._n_features_out, dtype=torch.float64, generator=stream(self.seed_, "score"))
+        found = []
+        with torch.no_grad():
+            for batch in rows.batches(rows_at_once(k, rows.n_columns), dtype=torch.float64):
+                found.append(torch.logsumexp(model.draw(batch, noise=noise).log_w, 0) - math.log(k))
+        return (torch.cat(found) + rows.log_det).numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`, nats per datum: higher is better."""
+        return float(self.score_samples(X).mean())
+
+    def evidence(self, X: Any, k: int = 100, *, seed: int | None = None) -> Evidence:
+        """Measure the fitted model on X: ELBO, J1, J2, IWAE-k, active units, with standard errors."""
+        rows = self.rows(X)
+        with drawing_from(stream(self.seed_ if seed is None else seed, "evidence")):
+            found = evaluate(self.model_, rows.batches(rows_at_once(k, rows.n_columns)), k, rows.log_det)
+        return summarize(found, k, rows.n_columns, self.model_.likelihood, self.schema_.unit)
+
+    def seen(self, X: Any) -> np.ndarray:
+        """Return X as the model sees it, in data units [N, D]: after binarization, where there is any."""
+        return torch.cat([self.prepare_.to_data(batch.x) for batch in self.rows(X).batches(ROWS_AT_ONCE)]).numpy()
+
+    def rows(self, X: Any, index: np.ndarray | None = None) -> Rows:
+        """Serve X (or its rows `index`) in model units; binarization is drawn once, by `random_state`.
+
+        Args:
+            X: an array, a `Dataset`, or `Rows` that are ready.
+            index: which rows, int64; default all.
+
+        Raises:
+            SupportError: a value lies outside the support of the likelihood.
+        """
+        check_is_fitted(self)
+        if isinstance(X, Rows):
+            return X
+        data = self._checked(X)
+        refuse_unsupported(data, self.description_["likelihood"], self.prepare_.binarize)
+        prepare = replace(self.prepare_, divisor=data.schema.divisor)
+        return Rows(data.x, prepare, index).drawn_once(stream(self.seed_, "binarize", data.part))
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one safetensors file, whole or not at all."""
+        check_is_fitted(self)
+        model_file.write(path, self.model_.state_dict(), {"kind": "model", **self.description_})
+
+    @classmethod
+    def load(cls, path: str | Path) -> VAE:
+        """Read a model from a file that `save` wrote.
+
+        Raises:
+            RunError: the file is missing, cut short, not a model, or written by a newer minamo.
+        """
+        tensors, description = model_file.read(path, "model")
+        params: Any = description["params"]
+        vae = cls(**{**params, "hidden": tuple(params["hidden"])})
+        model = build(description)
+        model.load_state_dict(tensors)
+        vae._adopt({k: v for k, v in description.items() if k not in ("kind", "format")}, model)
+        return vae
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _checked(self, X: Any, reset: bool = False) -> Dataset:
+        """scikit-learn's checks, then ours."""
+        if isinstance(X, Dataset):
+            return X
+        shape = X.shape[1:] if isinstance(X, np.ndarray) else ()
+        flat: Any = X.reshape(len(X), -1) if len(shape) > 1 else X
+        x: Any = validate_data(self, flat, reset=reset, ensure_min_samples=2 if reset else 1, dtype="numeric")
+        if len(shape) > 1:
+            x = x.reshape(len(x), *shape)
+        names = tuple(getattr(self, "feature_names_in_", ()))
+        divisor = None if reset else self.schema_.divisor if x.dtype == np.uint8 else 1.0
+        return as_dataset(x, "X", kind="table" if names else "array", names=names, divisor=divisor)
+
+    def _exact(self) -> LatentVariableModel:
+        """The model in float64: answers for a row then do not depend on which rows stand beside it."""
+        return copy.deepcopy(self.model_).double()
+
+
+def _like(values: Tensor, single: bool) -> np.ndarray:
+    """float32 in, float32 out; float64 otherwise."""
+    return values.numpy().astype(np.float32 if single else np.float64, copy=False)

@@ -1,0 +1,10 @@
+"""Measures of a fitted model: numbers with a standard error and a unit."""
+
+from minamo.evidence.bounds import PerDatum as PerDatum
+from minamo.evidence.bounds import evaluate as evaluate
+from minamo.evidence.bounds import rows_at_once as rows_at_once
+from minamo.evidence.collapse import active_units as active_units
+from minamo.evidence.collapse import covariance_eigenvalues as covariance_eigenvalues
+from minamo.evidence.measures import Evidence as Evidence
+from minamo.evidence.measures import Measure as Measure
+from minamo.evidence.measures import summarize as summarize

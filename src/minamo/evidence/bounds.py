@@ -1,0 +1,67 @@
+"""Bounds on log p(x), datum by datum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minamo.batch import Batch
+from minamo.model import LatentVariableModel
+
+NUMBERS_AT_ONCE = 2**21
+"""Decoded values held at one time: 8 MB in float32, small enough to stay near the processor."""
+
+
+class PerDatum(NamedTuple):
+    """One value for every row, [N], nats, plus the posterior means."""
+
+    reconstruction: Tensor
+    """J1 = E_q[log p(x|z)], the mean over the draws."""
+    kl: Tensor
+    """J2 = KL(q(z|x) || p(z))."""
+    iwae: Tensor
+    """log of the mean importance weight over the K draws, a tighter bound than the ELBO."""
+    z_mean: Tensor
+    """E_q[z], [N, latent_dim]."""
+
+    @property
+    def elbo(self) -> Tensor:
+        """J1 - J2."""
+        return self.reconstruction - self.kl
+
+
+def rows_at_once(k: int, n_columns: int) -> int:
+    """How many rows to hand `evaluate` in one batch."""
+    return max(1, NUMBERS_AT_ONCE // (k * n_columns))
+
+
+@torch.no_grad()
+def evaluate(model: LatentVariableModel, batches: Iterable[Batch], k: int, offset: float = 0.0) -> PerDatum:
+    """Evaluate J1, J2 and IWAE-K for every row, in the order of the batches.
+
+    Args:
+        model: the model; draws come from torch's generator in force (see `randomness.drawing_from`).
+        batches: each row once.
+        k: draws of z for each row; done in chunks, so memory does not grow with it.
+        offset: log-determinant of the map from data units to model units, nats, added to J1 and IWAE.
+    """
+    parts = [_bounds_of_batch(model, batch, k) for batch in batches]
+    whole = PerDatum(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return whole._replace(reconstruction=whole.reconstruction + offset, iwae=whole.iwae + offset)
+
+
+def _bounds_of_batch(model: LatentVariableModel, batch: Batch, k: int) -> PerDatum:
+    chunk = max(1, NUMBERS_AT_ONCE // batch.x.numel())
+    log_w, log_px_z, kl, mean = [], [], torch.zeros(()), torch.zeros(())
+    for start in range(0, k, chunk):
+        k_now = min(chunk, k - start)
+        draw = model.draw(batch, k_now)
+        log_w.append(draw.log_w)
+        log_px_z.append(draw.log_px_z)
+        kl, mean = kl + draw.kl * (k_now / k), draw.q.mean
+    iwae = torch.logsumexp(torch.cat(log_w), 0) - math.log(k)
+    return PerDatum(torch.cat(log_px_z).mean(0), kl, iwae, mean)

@@ -1,0 +1,119 @@
+"""Numbers as they are reported: value, standard error, count, unit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from minamo.evidence.bounds import PerDatum
+from minamo.evidence.collapse import active_units
+from minamo.likelihoods import Likelihood, Normal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number with its standard error (None: none is meant), the data behind it, and its unit."""
+
+    value: float
+    se: float | None
+    n: int
+    unit: str
+
+    @classmethod
+    def mean_of(cls, values: Tensor, unit: str) -> Measure:
+        """The mean over data [N], with the standard error of that mean over data and draws."""
+        v = values.double()
+        se = float(v.std() / math.sqrt(len(v))) if len(v) > 1 else None
+        return cls(float(v.mean()), se, len(v), unit)
+
+    def scaled(self, by: float, unit: str) -> Measure:
+        """The same quantity in another unit."""
+        return Measure(self.value * by, None if self.se is None else self.se * abs(by), self.n, unit)
+
+    def __str__(self) -> str:
+        """Value ± se, to the digit the error allows."""
+        if self.se is None or not math.isfinite(self.se):
+            return f"{self.value:.6g}"
+        digits = max(0, 1 - math.floor(math.log10(self.se))) if self.se > 0 else 3
+        return f"{self.value:.{digits}f} ± {self.se:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of log p(x) under a fitted model, on some data."""
+
+    elbo: Measure
+    """J1 - J2."""
+    reconstruction: Measure
+    """J1 = E_q[log p(x|z)]."""
+    kl: Measure
+    """J2 = KL(q(z|x) || p(z))."""
+    iwae: Measure
+    """The importance-weighted bound with `samples` draws: tighter than the ELBO."""
+    bits_per_dim: Measure
+    """-iwae / (D log 2)."""
+    active_units: Measure
+    """Latents with Var_x(E_q[z]) > 0.01."""
+    samples: int
+    """K, the draws of z for each datum."""
+    reference: str
+    """The measure that the density is with respect to."""
+    scale: Measure | None = None
+    """sigma of a Normal likelihood."""
+    var: Measure | None = None
+    """sigma^2 of a Normal likelihood."""
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Every measure by name, in the order above."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: m for name, m in found.items() if isinstance(m, Measure)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `{name: {"value", "se", "n", "unit"}}` and, beside them, `samples` and `reference`."""
+        plain = {name: {f.name: getattr(m, f.name) for f in fields(m)} for name, m in self.measures.items()}
+        return {**plain, "samples": self.samples, "reference": self.reference}
+
+    def __str__(self) -> str:
+        """A table in plain text."""
+        rows = [(f"iwae-{self.samples}" if k == "iwae" else k, str(m), m.unit) for k, m in self.measures.items()]
+        wide = [max(len(row[i]) for row in rows) for i in range(2)]
+        lines = [f"{name:<{wide[0]}}  {number:>{wide[1]}}  {unit}" for name, number, unit in rows]
+        n = self.elbo.n
+        return "\n".join([*lines, f"{n} data; densities with respect to {self.reference}"])
+
+
+def summarize(per_datum: PerDatum, k: int, n_columns: int, likelihood: Likelihood, unit: str) -> Evidence:
+    """Turn per-datum bounds into an `Evidence`.
+
+    Args:
+        per_datum: from `evaluate`.
+        k: the draws it used.
+        n_columns: D.
+        likelihood: names the measure; a Normal also reports its sigma.
+        unit: the units of x in words, part of the measure's name.
+    """
+    nats, n = "nats/datum", len(per_datum.kl)
+    iwae = Measure.mean_of(per_datum.iwae, nats)
+    discrete = "counting" in likelihood.measure
+    reference = likelihood.measure if discrete else f"{likelihood.measure} on {unit}"
+    scale = var = None
+    if isinstance(likelihood, Normal):
+        sigma = float(likelihood.scale.detach())
+        scale = Measure(sigma, None, n, "standard deviation, model units")
+        var = Measure(sigma**2, None, n, "squared model units")
+    return Evidence(
+        elbo=Measure.mean_of(per_datum.elbo, nats),
+        reconstruction=Measure.mean_of(per_datum.reconstruction, nats),
+        kl=Measure.mean_of(per_datum.kl, nats),
+        iwae=iwae,
+        bits_per_dim=iwae.scaled(-1 / (n_columns * math.log(2)), "bits/dim"),
+        active_units=Measure(active_units(per_datum.z_mean), None, n, f"of {per_datum.z_mean.shape[1]} latents"),
+        samples=k,
+        reference=reference,
+        scale=scale,
+        var=var,
+    )

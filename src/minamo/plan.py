@@ -1,0 +1,231 @@
+"""Plan: parameters and data in, a model ready to train out, with every choice put into words."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from torch.distributions import constraints
+
+from minamo import words
+from minamo.data import Dataset, Facts, Prepare, Rows, gather, refuse_outside
+from minamo.errors import ConfigError, DataError
+from minamo.evidence import covariance_eigenvalues
+from minamo.model import LatentVariableModel
+from minamo.posteriors import Amortized
+from minamo.priors import StandardNormal
+from minamo.randomness import drawing_from, stream
+from minamo.schema import Schema
+from minamo.training import Settings
+
+LATENTS = 32
+LEARNING_RATES = {"mlp": 1e-3, "linear": 3e-3}
+PATIENT_STEPS = 2000
+"""A plateau lasts at least this many gradient steps, however few make an epoch."""
+FORECAST_ROWS = 2000
+"""Rows from which the covariance spectrum is computed when there are more."""
+WATCHED_ROWS = 10_000
+"""Training rows on which convergence is judged when none are held out and there are more."""
+NAMED = 5
+"""Constant columns named in a message before it says "and so on"."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that `train` needs, and what a model file carries."""
+
+    model: LatentVariableModel
+    rows: Rows
+    watched: Rows | None
+    watch_name: str
+    settings: Settings
+    description: dict[str, Any]
+    """Plain values: from it alone `build` makes the same model again."""
+    warnings: tuple[str, ...]
+
+
+def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
+    """Check parameters against data, choose what is "auto", and build the model with its starting weights."""
+    check_params(params)
+    if len(data) < 2:
+        raise DataError(f"{data.name} has 1 sample (n_samples = 1); a model needs at least 2 rows")
+    seed = as_seed(params["random_state"])
+    train_index, held_out = split(len(data), params["validation"], seed)
+    facts = gather(data, train_index)
+    chosen, why = params["likelihood"], "as asked"
+    if chosen == "auto":
+        chosen, why = words.choose_likelihood(facts, params["binarize"])
+    words.check("likelihood", chosen, list(words.LIKELIHOODS))
+    prepare, how = _prepare(params, data, facts, chosen)
+    latent_dim = params["latent_dim"] or min(LATENTS, max(1, data.schema.n_columns // 2))
+    description = {
+        "params": {**params, "random_state": seed, "hidden": list(params["hidden"])},
+        "schema": data.schema.to_json(),
+        "prepare": prepare.to_json(),
+        "likelihood": chosen,
+        "latent_dim": latent_dim,
+        "seed": seed,
+        "fingerprint": data.fingerprint(),
+        "data": {"name": data.name, "part": data.part, "rows": len(data), "training_rows": len(train_index)},
+    }
+    with drawing_from(stream(seed, "weights")):
+        model = build(description)
+    model.likelihood.start_from(*prepare.moments(facts))
+    everything = Rows(data.x, prepare)
+    if prepare.binarize == "fixed":
+        everything = everything.drawn_once(stream(seed, "binarize", data.part))
+    rows = Rows(everything.x, everything.prepare, train_index)
+    watched = _watched(everything, train_index, held_out, seed) if params["patience"] is not None else None
+    warned = _warnings(data, facts)
+    law = f"likelihood {chosen} ({why})"
+    if chosen == "normal":
+        law += f", scale {params['scale']}"
+    notes = [
+        f"data {data.name}: {len(data)} rows of {data.schema.n_columns}, {len(held_out)} held out for validation",
+        law,
+        f"data {prepare.words} ({how})",
+        f"{latent_dim} latents, net {params['net']}" + _widths(params),
+        *_forecast(params, prepare, rows, latent_dim, chosen),
+    ]
+    description["notes"] = notes
+    patience = params["patience"]
+    if patience is not None:
+        patience = max(patience, math.ceil(PATIENT_STEPS / math.ceil(len(train_index) / params["batch_size"])))
+    rate = params["learning_rate"] or LEARNING_RATES[params["net"]]
+    settings = Settings(params["batch_size"], rate, params["max_epochs"], patience, seed)
+    return Plan(model, rows, watched, "validation" if len(held_out) else "training", settings, description, warned)
+
+
+def build(description: dict[str, Any]) -> LatentVariableModel:
+    """Make the model that a description is of; weights come from torch's generator in force."""
+    params, latent_dim = description["params"], description["latent_dim"]
+    n_columns = Schema.from_json(description["schema"]).n_columns
+    hidden = tuple(params["hidden"])
+    encoder = words.net(params["net"], n_columns, 2 * latent_dim, hidden)
+    decoder = words.net(params["net"], latent_dim, n_columns, hidden[::-1])
+    law = words.likelihood(description["likelihood"], decoder, params["scale"])
+    return LatentVariableModel(StandardNormal(latent_dim), law, Amortized(encoder))
+
+
+def split(n: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of training and of held-out rows, each in order.
+
+    Args:
+        n: rows in all.
+        validation: a share below 1, or a number of rows; 0 holds out none.
+        seed: of the random choice.
+    """
+    held = round(n * validation) if validation < 1 else int(validation)
+    if validation > 0:
+        held = max(held, 1)
+    if held >= n:
+        raise ConfigError(f"validation {validation:g} leaves no row of {n} to train on; hold out fewer")
+    order = torch.randperm(n, generator=stream(seed, "split")).numpy()
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def as_seed(random_state: Any) -> int:
+    """An int as it is; scikit-learn's other kinds give one."""
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def check_params(params: dict[str, Any]) -> None:
+    """Raise ConfigError for the first parameter with an impossible value."""
+    for name, least in (("latent_dim", 1), ("batch_size", 1), ("max_epochs", 1), ("patience", 1)):
+        value = params[name]
+        if value is None and name in ("latent_dim", "patience"):
+            continue
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    rate = params["learning_rate"]
+    if rate is not None and not (isinstance(rate, float | int) and 0 < rate < math.inf):
+        raise ConfigError(f"learning_rate must be a positive number, got {rate!r}")
+    held = params["validation"]
+    if not (isinstance(held, float | int) and 0 <= held < math.inf and (held < 1 or held == int(held))):
+        raise ConfigError(f"validation must be a share below 1 or a number of rows, got {held!r}")
+    hidden = params["hidden"]
+    whole = isinstance(hidden, tuple | list) and all(isinstance(w, int) and w > 0 for w in hidden)
+    if not whole:
+        raise ConfigError(f"hidden must be widths such as (400, 400), got {hidden!r}")
+    words.check("net", params["net"], words.NETS)
+    words.check("binarize", params["binarize"], words.BINARIZE)
+    words.check("preprocess", params["preprocess"], words.PREPROCESS)
+    words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
+
+
+def refuse_unsupported(data: Dataset, likelihood: str, binarize: str) -> None:
+    """Raise SupportError if a value of `data` has no probability under the likelihood, or cannot be one itself."""
+    if binarize != "none":
+        refuse_outside(
+            data,
+            constraints.unit_interval,
+            "binarized",
+            "only values in [0, 1] can be read as probabilities; rescale them",
+        )
+    elif likelihood == "bernoulli":
+        support = words.LIKELIHOODS[likelihood].support
+        refuse_outside(data, support, likelihood, "use --binarize dynamic, or another likelihood (--likelihood normal)")
+
+
+def _prepare(params: dict[str, Any], data: Dataset, facts: Facts, likelihood: str) -> tuple[Prepare, str]:
+    """Binarization and standardization, and why."""
+    binarize = params["binarize"]
+    if binarize != "none" and likelihood != "bernoulli":
+        raise ConfigError(f"binarize {binarize} gives 0 and 1, which the {likelihood} likelihood is not for")
+    refuse_unsupported(data, likelihood, binarize)
+    chosen, why = params["preprocess"], "as asked"
+    if chosen == "auto":
+        chosen, why = words.choose_preprocess(facts, likelihood)
+    if chosen == "standardize":
+        if likelihood == "bernoulli":
+            raise ConfigError("preprocess standardize would take 0 and 1 out of the bernoulli likelihood's support")
+        return Prepare.standardizing(facts, data.schema.divisor), why
+    return Prepare(data.schema.divisor, binarize=binarize), why
+
+
+def _watched(everything: Rows, train_index: np.ndarray, held_out: np.ndarray, seed: int) -> Rows:
+    """The rows that judge convergence, with binarization drawn once."""
+    index = held_out
+    if not len(held_out):
+        some = torch.randperm(len(train_index), generator=stream(seed, "watched"))[:WATCHED_ROWS]
+        index = train_index[np.sort(some.numpy())]
+    watched = Rows(everything.x, everything.prepare, index)
+    return watched.drawn_once(stream(seed, "binarize", "watched"))
+
+
+def _warnings(data: Dataset, facts: Facts) -> tuple[str, ...]:
+    constant = facts.constant
+    if not len(constant):
+        return ()
+    named = ", ".join(data.schema.column(int(j)) for j in constant[:NAMED])
+    more = " and so on" if len(constant) > NAMED else ""
+    held = "holds" if len(constant) == 1 else "hold"
+    return (f"{len(constant)} of {data.schema.n_columns} columns {held} one value only and are kept: {named}{more}",)
+
+
+def _widths(params: dict[str, Any]) -> str:
+    return "" if params["net"] == "linear" else " " + "-".join(map(str, params["hidden"]))
+
+
+def _forecast(params: dict[str, Any], prepare: Prepare, rows: Rows, latent_dim: int, likelihood: str) -> list[str]:
+    """For a Normal with a given sigma: how many latents a linear decoder could keep alive."""
+    if likelihood != "normal" or isinstance(params["scale"], str):
+        return []
+    index = rows.index[:: max(1, math.ceil(len(rows) / FORECAST_ROWS))]
+    values = covariance_eigenvalues(prepare.to_model(rows.x[index], torch.float64))
+    var = float(params["scale"]) ** 2
+    alive = min(int((values > var).sum()), latent_dim)
+    of = "" if len(index) == len(rows) else f" (from {len(index)} rows)"
+    if alive == 0:
+        return [
+            f"scale {params['scale']:g}: no latent can survive, since the largest eigenvalue of the data's "
+            f"covariance is {values[0]:.3f}{of}, below scale^2 = {var:g}; scale shared would learn sigma from the data"
+        ]
+    return [f"scale {params['scale']:g}: {alive} of {latent_dim} latents can survive under a linear decoder{of}"]

@@ -1,0 +1,123 @@
+"""Run: a directory, and the only file that knows what is called what inside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from minamo import model_file
+from minamo.errors import RunError
+from minamo.files import write_atomically
+from minamo.training import State
+
+CONFIG = "config.json"
+LOG = "log.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"
+EVIDENCE = "evidence.json"
+SAMPLES = "samples.png"
+RECONSTRUCTIONS = "reconstructions.png"
+CURVES = "curves.png"
+
+
+class Run:
+    """A run directory that exists."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @staticmethod
+    def refuse_occupied(path: str | Path) -> None:
+        """Raise RunError if a new run cannot begin at `path`; nothing is written."""
+        folder = Path(path)
+        if (folder / CONFIG).exists():
+            raise RunError(f"{folder} holds another run: go on with it (--resume), or choose another folder")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} exists and is not an empty folder: choose another one")
+
+    @classmethod
+    def create(cls, path: str | Path, config: dict[str, Any]) -> Run:
+        """Begin a run in a new or empty folder."""
+        cls.refuse_occupied(path)
+        run = cls(path)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the folder {run.path}: {error.strerror}") from error
+        run._write_json(CONFIG, config)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run that was begun before."""
+        if not (Path(path) / CONFIG).is_file():
+            raise RunError(f"there is no run in '{path}': expected a folder that minamo fit has written")
+        return cls(path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the run was started with."""
+        try:
+            return json.loads((self.path / CONFIG).read_text())
+        except ValueError as error:
+            raise RunError(f"{self.path / CONFIG} is damaged: {error}") from error
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        if not (self.path / MODEL).exists():
+            raise RunError(
+                f"{self.path} has no model yet: its training was stopped before the first checkpoint; use --resume"
+            )
+        return self.path / MODEL
+
+    def place(self, name: str) -> Path:
+        """Where a file of this run goes."""
+        return self.path / name
+
+    def save(self, state: State, description: dict[str, Any]) -> None:
+        """Write the checkpoint and the model with the best weights so far, each whole or not at all."""
+        tensors, plain = state.to_parts()
+        model_file.write(self.path / CHECKPOINT, tensors, {"kind": "checkpoint", "state": plain})
+        model_file.write(self.path / MODEL, state.best, {"kind": "model", **description})
+
+    def checkpoint(self) -> State | None:
+        """Return the state of the last checkpoint, or None if training never reached one."""
+        if not (self.path / CHECKPOINT).exists():
+            return None
+        tensors, header = model_file.read(self.path / CHECKPOINT, "checkpoint")
+        return State.from_parts(tensors, header["state"])
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one epoch."""
+        try:
+            with open(self.path / LOG, "a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / LOG}: {error.strerror}") from error
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every epoch in the log; a last line cut short by a crash is left out."""
+        if not (self.path / LOG).exists():
+            return []
+        found = []
+        for line in (self.path / LOG).read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
+
+    def rewind(self, epoch: int) -> None:
+        """Take from the log what came after `epoch`: it is about to be repeated."""
+        lines = [json.dumps(r) + "\n" for r in self.history() if r["epoch"] <= epoch]
+        write_atomically(self.path / LOG, lambda file: file.write("".join(lines).encode()))
+
+    def save_evidence(self, found: dict[str, Any]) -> None:
+        """Write what `minamo fit` measured at its end."""
+        self._write_json(EVIDENCE, found)
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(content, indent=2) + "\n"
+        write_atomically(self.path / name, lambda file: file.write(text.encode()))

@@ -1,0 +1,48 @@
+"""When has the ELBO stopped improving? Judged datum by datum against the error of the difference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+Z = 1.0
+"""An improvement counts when its mean exceeds this many of its own standard errors."""
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The per-datum ELBO of the last clear improvement, and how long ago that was.
+
+    The same data are judged with the same noise every time, so the difference of two epochs is paired:
+    its standard error is far below that of either ELBO. Improvements too small to see in one epoch
+    add up against the same anchor until they show.
+    """
+
+    anchor: Tensor | None = None
+    """[N], nats."""
+    since: int = 0
+    """Epochs without a clear improvement over the anchor."""
+
+    def after(self, elbo: Tensor) -> Plateau:
+        """Return the plateau after an epoch that ended at `elbo` [N]."""
+        if self.anchor is None or clearly_better(elbo, self.anchor):
+            return Plateau(elbo)
+        return replace(self, since=self.since + 1)
+
+
+def clearly_better(elbo: Tensor, than: Tensor) -> bool:
+    """Whether mean(elbo - than) exceeds its standard error, pair by pair.
+
+    >>> import torch
+    >>> before = torch.tensor([-100.0, -80.0, -120.0, -90.0])
+    >>> clearly_better(before + torch.tensor([0.5, 0.6, 0.4, 0.5]), before)
+    True
+    >>> clearly_better(before + torch.tensor([5.0, -4.0, 3.0, -2.0]), before)
+    False
+    """
+    difference = (elbo - than).double()
+    if len(difference) < 2:
+        return bool(difference.mean() > 0)
+    return bool(difference.mean() > Z * difference.std() / math.sqrt(len(difference)))

@@ -1,0 +1,213 @@
+"""The training loop, readable from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minamo.data import Rows
+from minamo.errors import TrainingError
+from minamo.evidence import PerDatum, evaluate, rows_at_once
+from minamo.likelihoods import Normal
+from minamo.model import LatentVariableModel
+from minamo.objectives import sticking_the_landing
+from minamo.randomness import drawing_from, stream
+from minamo.training.convergence import Plateau
+from minamo.training.state import Settings, State, copied, moments_of
+
+AVERAGE = 0.999
+"""Decay of the moving average of the weights, after a warm-up: the average is what is judged and kept."""
+DROPS = 2
+"""The learning rate falls this often before a plateau means convergence..."""
+DROP = 0.1
+"""...by this factor. It falls once more, by the same, after a non-finite bound."""
+
+
+def train(
+    model: LatentVariableModel,
+    rows: Rows,
+    watched: Rows | None,
+    settings: Settings,
+    state: State | None = None,
+    watch_name: str = "validation",
+) -> Iterator[State]:
+    """Maximize the ELBO over `rows` by Adam until it has stopped improving on `watched`.
+
+    A moving average of the weights is judged, kept and used: it is free of the noise of the last steps,
+    so slow improvements still show while the steps are large.
+
+    Yields the state after every epoch; the caller's loop body is the callback. The model holds the best
+    weights once the generator has ended; after an interruption `state.best` has them.
+
+    Args:
+        model: trained in place.
+        rows: the training rows.
+        watched: rows on which convergence is judged, fixed (see `Rows.drawn_once`); None with
+            `settings.patience=None` trains without judging.
+        settings: how to train.
+        state: where to go on from.
+        watch_name: what `watched` are, a prefix in the log: "validation" or "training".
+
+    Raises:
+        TrainingError: the bound was not finite a second time; the last state yielded is intact.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    if state is None:
+        weights = copied(model.state_dict())
+        state = State(0, weights, weights, {}, settings.learning_rate, weights, -math.inf, 0)
+    average = copy.deepcopy(model).requires_grad_(False)
+    started = time.perf_counter() - state.record.get("seconds", 0.0)
+    note = None
+    state.put_back(model, average, optimizer)
+    while state.stopped is None and state.epoch < settings.max_epochs:
+        result = _epoch(model, average, optimizer, rows, watched, settings, state.epoch + 1)
+        problem = result.problem(model)
+        if problem:
+            state, note = _recover(state, problem)
+            state.put_back(model, average, optimizer)
+            continue
+        state = _advance(state, result, model, average, optimizer, settings)
+        record = {**result.record(state, watch_name), "seconds": time.perf_counter() - started}
+        if isinstance(model.likelihood, Normal):
+            record["scale"] = float(model.likelihood.scale.detach())
+        if note:
+            record["note"], note = note, None
+        state = replace(state, record=record)
+        yield state
+        if state.learning_rate != optimizer.param_groups[0]["lr"]:
+            state.put_back(model, average, optimizer)
+    model.load_state_dict(state.best)
+
+
+class _Result(NamedTuple):
+    """What one epoch gave."""
+
+    epoch: int
+    terms: Tensor
+    """[steps, 3]: rows in the batch, mean J1, mean J2, before the step."""
+    log_det: float
+    watched: PerDatum | None
+    seconds: float
+
+    def problem(self, model: LatentVariableModel) -> str | None:
+        """Name the first term that is not finite, or None."""
+        bad = ~torch.isfinite(self.terms)
+        if bad.any():
+            step = int(bad.any(1).nonzero()[0])
+            term = "reconstruction" if bad[step, 1] else "KL"
+            return f"the {term} term is not finite at epoch {self.epoch}, step {step + 1}"
+        if self.watched is not None:
+            for term in ("reconstruction", "kl"):
+                if not torch.isfinite(getattr(self.watched, term)).all():
+                    return f"the {term} term of the watched rows is not finite after epoch {self.epoch}"
+        if not all(torch.isfinite(p).all() for p in model.parameters()):
+            return f"the weights are not finite after epoch {self.epoch}"
+        return None
+
+    def record(self, state: State, watch_name: str) -> dict[str, float]:
+        """The line of the log: exact means over all rows, nats per datum in data units."""
+        n, j1, j2 = self.terms.double().unbind(1)
+        j1, j2 = ((n * v).sum().item() / n.sum().item() for v in (j1, j2))
+        j1 += self.log_det
+        line = {"epoch": self.epoch, "elbo": j1 - j2, "reconstruction": j1, "kl": j2}
+        if self.watched is not None:
+            for term in ("elbo", "reconstruction", "kl"):
+                line[f"{watch_name}_{term}"] = getattr(self.watched, term).double().mean().item()
+        line["best_epoch"] = state.best_epoch
+        line["waited"] = state.plateau.since
+        line["learning_rate"] = state.learning_rate
+        line["samples_per_s"] = n.sum().item() / self.seconds
+        return line
+
+
+def _epoch(
+    model: LatentVariableModel,
+    average: LatentVariableModel,
+    optimizer: torch.optim.Optimizer,
+    rows: Rows,
+    watched: Rows | None,
+    settings: Settings,
+    epoch: int,
+) -> _Result:
+    started = time.perf_counter()
+    before = (epoch - 1) * math.ceil(len(rows) / settings.batch_size)
+    terms = torch.empty(math.ceil(len(rows) / settings.batch_size), 3)
+    with drawing_from(stream(settings.seed, "epoch", epoch)):
+        for step, batch in enumerate(rows.batches(settings.batch_size, torch.randperm(len(rows)))):
+            draw = model.draw(batch)
+            optimizer.zero_grad()
+            (-sticking_the_landing(draw).mean()).backward()
+            optimizer.step()
+            model.likelihood.maximize(draw.log_px_z.detach())
+            _follow(average, model, before + step)
+            # Kept as tensors: nothing waits for a number inside the loop.
+            terms[step, 0] = len(batch.x)
+            terms[step, 1] = draw.log_px_z.detach().mean()
+            terms[step, 2] = draw.kl.detach().mean()
+    seconds = time.perf_counter() - started
+    return _Result(epoch, terms, rows.log_det, _watch(average, watched, settings.seed), seconds)
+
+
+@torch.no_grad()
+def _follow(average: LatentVariableModel, model: LatentVariableModel, step: int) -> None:
+    """Move the average towards the weights; early on it forgets its beginning fast."""
+    decay = min(AVERAGE, (1 + step) / (10 + step))
+    for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(weight, 1 - decay)
+
+
+def _watch(model: LatentVariableModel, watched: Rows | None, seed: int) -> PerDatum | None:
+    """The same rows with the same noise after every epoch, so that epochs can be compared in pairs."""
+    if watched is None:
+        return None
+    with drawing_from(stream(seed, "watch")):
+        size = rows_at_once(1, watched.n_columns)
+        return evaluate(model, watched.batches(size), 1, watched.log_det)
+
+
+def _advance(
+    state: State,
+    result: _Result,
+    model: LatentVariableModel,
+    average: LatentVariableModel,
+    optimizer: torch.optim.Optimizer,
+    settings: Settings,
+) -> State:
+    """The state after an epoch: snapshot, best weights, plateau, learning rate."""
+    mean = copied(average.state_dict())
+    state = replace(
+        state, epoch=result.epoch, weights=copied(model.state_dict()), average=mean, moments=moments_of(optimizer)
+    )
+    if result.watched is None:
+        state = replace(state, best=mean, best_epoch=result.epoch)
+    else:
+        bound = result.watched.elbo.double().mean().item()
+        if bound > state.best_elbo:
+            state = replace(state, best=mean, best_elbo=bound, best_epoch=result.epoch)
+        state = replace(state, plateau=state.plateau.after(result.watched.elbo))
+    if settings.patience is not None and state.plateau.since >= settings.patience:
+        if state.drops == DROPS:
+            return replace(state, stopped="converged")
+        anchor = state.plateau.anchor
+        state = state.with_best_weights(state.learning_rate * DROP)
+        state = replace(state, plateau=Plateau(anchor))
+    return state
+
+
+def _recover(state: State, problem: str) -> tuple[State, str]:
+    """Go back to the last good state with a smaller step, once; and say so."""
+    if state.recovered:
+        raise TrainingError(
+            f"{problem}, and had happened before: training stopped, the best weights are those of epoch "
+            f"{state.best_epoch}; try a smaller learning rate, or look for extreme values in the data"
+        )
+    smaller = state.learning_rate * DROP
+    note = f"{problem}; back to epoch {state.epoch} with learning rate {smaller:g}"
+    return replace(state, recovered=True, learning_rate=smaller), note

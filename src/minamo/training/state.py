@@ -1,0 +1,109 @@
+"""State: everything training needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minamo.training.convergence import Plateau
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train."""
+
+    batch_size: int
+    learning_rate: float
+    max_epochs: int
+    patience: int | None
+    """Epochs without a clear improvement before the learning rate falls, and in the end training stops;
+    None trains for `max_epochs`."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class State:
+    """A snapshot at the end of an epoch. Noise and order of an epoch follow from seed and epoch alone."""
+
+    epoch: int
+    weights: Tensors
+    average: Tensors
+    """The moving average of the weights."""
+    moments: Tensors
+    """Adam's state, "3.exp_avg" for the fourth parameter."""
+    learning_rate: float
+    best: Tensors
+    """The average with the highest watched ELBO so far."""
+    best_elbo: float
+    best_epoch: int
+    plateau: Plateau = field(default_factory=Plateau)
+    drops: int = 0
+    """How often the learning rate has fallen."""
+    recovered: bool = False
+    """Whether training has already gone back once from a non-finite bound."""
+    stopped: str | None = None
+    """Why training ended, or None."""
+    record: dict[str, Any] = field(default_factory=dict)
+    """What the log says about this epoch."""
+
+    def to_parts(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return (tensors, plain values), from which `from_parts` rebuilds the state exactly."""
+        groups = {"weights": self.weights, "average": self.average, "moments": self.moments, "best": self.best}
+        tensors = {f"{group}.{k}": v for group, members in groups.items() for k, v in members.items()}
+        if self.plateau.anchor is not None:
+            tensors["anchor"] = self.plateau.anchor
+        names = ("epoch", "best_elbo", "best_epoch", "learning_rate", "drops", "recovered", "stopped", "record")
+        return tensors, {**{k: getattr(self, k) for k in names}, "since": self.plateau.since}
+
+    @classmethod
+    def from_parts(cls, tensors: Tensors, plain: dict[str, Any]) -> State:
+        """Rebuild a state."""
+        groups: dict[str, Tensors] = {"weights": {}, "average": {}, "moments": {}, "best": {}}
+        for name, tensor in tensors.items():
+            group, _, key = name.partition(".")
+            if group in groups:
+                groups[group][key] = tensor
+        plain = dict(plain)
+        plateau = Plateau(tensors.get("anchor"), plain.pop("since"))
+        return cls(plateau=plateau, **groups, **plain)
+
+    def put_back(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Copy this state into a model, its average and its optimizer."""
+        model.load_state_dict(self.weights)
+        average.load_state_dict(self.average)
+        _load_moments(optimizer, self.moments)
+        set_learning_rate(optimizer, self.learning_rate)
+
+    def with_best_weights(self, learning_rate: float) -> State:
+        """Return the state that goes on from the best weights with another learning rate."""
+        return replace(self, weights=self.best, average=self.best, learning_rate=learning_rate, drops=self.drops + 1)
+
+
+def copied(tensors: Tensors) -> Tensors:
+    """Detached copies."""
+    return {k: v.detach().clone() for k, v in tensors.items()}
+
+
+def moments_of(optimizer: torch.optim.Optimizer) -> Tensors:
+    """Copy an optimizer's state into a flat dictionary."""
+    return {f"{i}.{k}": v.clone() for i, held in optimizer.state_dict()["state"].items() for k, v in held.items()}
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
+    state: dict[int, Tensors] = {}
+    for name, tensor in moments.items():
+        i, _, k = name.partition(".")
+        state.setdefault(int(i), {})[k] = tensor.clone()
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set one learning rate for all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate

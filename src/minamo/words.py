@@ -1,0 +1,61 @@
+"""The only table from a word to a class, and what "auto" chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from minamo.data import Facts
+from minamo.errors import unknown
+from minamo.likelihoods import Bernoulli, Likelihood, Normal
+from minamo.nets import Mlp
+
+T = TypeVar("T")
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {"bernoulli": Bernoulli, "normal": Normal}
+NETS = ("mlp", "linear")
+SCALES = ("shared", "analytic")
+BINARIZE = ("none", "dynamic", "fixed")
+PREPROCESS = ("auto", "none", "standardize")
+
+
+def look_up(kind: str, word: str, table: Mapping[str, T]) -> T:
+    """Return table[word], or raise ConfigError with the nearest word."""
+    check(kind, word, list(table))
+    return table[word]
+
+
+def check(kind: str, word: object, words: Sequence[str]) -> None:
+    """Raise ConfigError unless `word` is one of `words`."""
+    if word not in words:
+        raise unknown(kind, word, words)
+
+
+def net(word: str, n_in: int, n_out: int, hidden: Sequence[int]) -> Mlp:
+    """Build the net called `word`."""
+    check("net", word, NETS)
+    return Mlp(n_in, n_out, () if word == "linear" else hidden)
+
+
+def likelihood(word: str, decoder: Mlp, scale: float | str) -> Likelihood:
+    """Build the likelihood called `word` around a decoder net."""
+    made = look_up("likelihood", word, LIKELIHOODS)
+    return Normal(decoder, scale) if made is Normal else made(decoder)  # type: ignore[call-arg]
+
+
+def choose_likelihood(facts: Facts, binarize: str) -> tuple[str, str]:
+    """What likelihood="auto" takes, and why."""
+    if binarize != "none":
+        return "bernoulli", "the data are binarized"
+    if facts.binary:
+        return "bernoulli", "only 0 and 1 occur in the data"
+    return "normal", f"the data are numbers from {facts.low:.4g} to {facts.high:.4g}"
+
+
+def choose_preprocess(facts: Facts, likelihood_word: str) -> tuple[str, str]:
+    """What preprocess="auto" does, and why."""
+    if likelihood_word == "bernoulli":
+        return "none", "the likelihood is one of 0 and 1"
+    if facts.low >= 0 and facts.high <= 1:
+        return "none", "all values lie in [0, 1]"
+    return "standardize", "columns differ in location and scale"
