@@ -73,8 +73,7 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
         "fingerprint": data.fingerprint(),
         "data": {"name": data.name, "part": data.part, "rows": len(data), "training_rows": len(train_index)},
     }
-    with drawing_from(stream(seed, "weights")):
-        model = build(description)
+    model = build(description)
     model.likelihood.start_from(*prepare.moments(facts))
     everything = Rows(data.x, prepare)
     if prepare.binarize == "fixed":
@@ -102,12 +101,13 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
 
 
 def build(description: dict[str, Any]) -> LatentVariableModel:
-    """Make the model that a description is of; weights come from torch's generator in force."""
+    """Make the model that a description is of, with the starting weights of its seed."""
     params, latent_dim = description["params"], description["latent_dim"]
     n_columns = Schema.from_json(description["schema"]).n_columns
     hidden = tuple(params["hidden"])
-    encoder = words.net(params["net"], n_columns, 2 * latent_dim, hidden)
-    decoder = words.net(params["net"], latent_dim, n_columns, hidden[::-1])
+    with drawing_from(stream(description["seed"], "weights")):
+        encoder = words.net(params["net"], n_columns, 2 * latent_dim, hidden)
+        decoder = words.net(params["net"], latent_dim, n_columns, hidden[::-1])
     law = words.likelihood(description["likelihood"], decoder, params["scale"])
     return LatentVariableModel(StandardNormal(latent_dim), law, Amortized(encoder))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from minamo.data import Dataset
     from minamo.estimator import VAE
 
@@ -31,16 +33,48 @@ def open_model(run: Path) -> VAE:
     return VAE.load(run if run.is_file() else Run.open(run).model)
 
 
-def fitting(vae: VAE, source: str, split: str | None = None) -> Dataset:
-    """Read data for a fitted model: the same columns, in the same order."""
+class Chosen(NamedTuple):
+    """Rows of a source that a command works on."""
+
+    data: Dataset
+    index: np.ndarray | None
+    """Which rows of `data`; None for all."""
+    split: str
+
+    @property
+    def taken(self) -> Dataset:
+        """The rows themselves."""
+        return self.data if self.index is None else self.data.take(self.index)
+
+
+def choose(vae: VAE, source: str, split: str | None = None) -> Chosen:
+    """Read the rows that were asked for: the columns the model was fitted on, in their order.
+
+    "train" and "validation" are the rows the run trained on and held out, if the source is its own data; of
+    other data "train" and "test" are parts they may come in.
+    """
     from minamo.data import load
     from minamo.data.dataset import aligned
+    from minamo.errors import ConfigError
+    from minamo.plan import split as split_rows
     from minamo.words import check
 
     if split is not None:
         check("split", split, SPLITS)
-    data = load(source, split if split in ("train", "test") else None)
-    return aligned(data, vae.schema_)
+    if split in ("train", "validation"):
+        data = aligned(load(source), vae.schema_)
+        if data.fingerprint() == vae.description_["fingerprint"]:
+            train, held_out = split_rows(len(data), vae.validation, vae.seed_)
+            index = train if split == "train" else held_out
+            if not len(index):
+                raise ConfigError("the run held out no validation rows; say train")
+            return Chosen(data, index, split)
+        if split == "validation":
+            raise ConfigError(
+                f"{source} is not the data of this run, so it has no validation rows; say train, test or all"
+            )
+    data = aligned(load(source, None if split == "all" else split), vae.schema_)
+    return Chosen(data, None, split or data.part)
 
 
 def absolute(source: str) -> str:

@@ -54,36 +54,17 @@ def show(found: Evidence, title: str) -> None:
 
 def _rows(vae: VAE, run: Path, source: str | None, split: str | None) -> tuple[Rows, dict[str, str]]:
     """The rows that were asked for, and what to call them."""
+    from minamo.data.builtin import ADDRESSES
     from minamo.errors import ConfigError
-    from minamo.plan import split as split_rows
     from minamo.run import Run
 
-    own = source is None
     if source is None:
         if run.is_file():
             raise ConfigError("a model file does not know where its data lie: name a SOURCE")
         source = str(Run.open(run).config["source"])
-    # Of other data, the test rows are meant where there are any.
-    data = a.fitting(vae, source, split or (None if own or not _has_test(source) else "test"))
-    mine = data.fingerprint() == vae.description_["fingerprint"]
-    if own and split != "test" and not mine:
-        raise ConfigError(f"{source} is not what it was when the run was fitted (its fingerprint differs)")
-    train, held_out = split_rows(len(data), vae.validation, vae.seed_)
-    if split is None and own:
-        split = "validation" if len(held_out) else "train"
-    if split == "validation" or (split == "train" and mine):
-        if not mine:
-            raise ConfigError(
-                f"{source} is not the data of this run, so it has no validation rows; say train, test or all"
-            )
-        index = held_out if split == "validation" else train
-        if not len(index):
-            raise ConfigError("the run held out no validation rows; say train")
-        return vae.rows(data, index), {"source": data.name, "split": split}
-    return vae.rows(data), {"source": data.name, "split": split or data.part}
-
-
-def _has_test(source: str) -> bool:
-    from minamo.data.builtin import ADDRESSES
-
-    return source in ADDRESSES
+        split = split or ("validation" if vae.validation else "train")
+    elif split is None and source in ADDRESSES:
+        # Of data that come in parts the test rows are meant.
+        split = "test"
+    chosen = a.choose(vae, source, split)
+    return vae.rows(chosen.data, chosen.index), {"source": chosen.data.name, "split": chosen.split}

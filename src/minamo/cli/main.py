@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import typer
@@ -43,7 +44,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         return command.main(args=arguments, prog_name="minamo", standalone_mode=False) or 0
     except ClickException as error:
-        return _refuse(error.format_message() or "no command given; minamo --help lists them")
+        words = sys.argv[1:] if arguments is None else arguments
+        return _refuse((error.format_message() or "no command given; minamo --help lists them") + _given(error, words))
     except MinamoError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -57,6 +59,13 @@ def run(arguments: list[str] | None = None) -> int:
 def _refuse(message: str, code: int = 2) -> int:
     print("minamo: " + " ".join(message.split()), file=sys.stderr)
     return code
+
+
+def _given(error: Any, words: list[str]) -> str:
+    """What came, where an option's value could not be read."""
+    names = getattr(getattr(error, "param", None), "opts", [])
+    found = [value for name, value in pairwise(words) if name in names]
+    return f", got '{found[0]}'" if found else ""
 
 
 def _as_interrupt(number: int, frame: object) -> NoReturn:

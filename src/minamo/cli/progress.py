@@ -48,14 +48,14 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def _time_left(self, state: State) -> str:
-        """From "nothing better comes" to "the cap is reached"."""
+        """What is left if nothing better comes, or up to the cap where nothing is judged."""
         each = state.record["seconds"] / state.epoch
         to_cap = self.settings.max_epochs - state.epoch
         patience = self.settings.patience
         if patience is None:
             return clock(each * to_cap)
         least = patience - state.plateau.since + (self.drops - state.drops) * patience
-        return f"{clock(each * min(least, to_cap))} to {clock(each * to_cap)}"
+        return f"at least {clock(each * min(least, to_cap))}"
 
 
 def epoch_line(record: dict[str, Any], left: str) -> str:

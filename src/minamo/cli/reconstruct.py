@@ -21,7 +21,7 @@ def reconstruct(
 
     a.check_ending(output, (".png", ".npz", ".npy", ".csv"))
     vae = a.open_model(run)
-    data = a.fitting(vae, source, split)
+    data = a.choose(vae, source, split).taken
     if output.suffix.lower() == ".png":
         import numpy as np
 

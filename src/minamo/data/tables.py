@@ -65,7 +65,9 @@ def _numbers(path: Path, name: str, column: pyarrow.ChunkedArray) -> np.ndarray:
         )
     if column.null_count:
         row = column.is_null().index(True).as_py()
-        raise DataError(f"{path.name} has no value at row {row}, column '{name}': fill it, or drop the row")
+        raise DataError(
+            f"{path.name} has no value (empty or NaN) at row {row}, column '{name}': fill it, or drop the row"
+        )
     return column.to_numpy()
 
 

@@ -30,8 +30,8 @@ class PerDatum(NamedTuple):
 
     @property
     def elbo(self) -> Tensor:
-        """J1 - J2."""
-        return self.reconstruction - self.kl
+        """J1 - J2, in float64."""
+        return self.reconstruction.double() - self.kl.double()
 
 
 def rows_at_once(k: int, n_columns: int) -> int:

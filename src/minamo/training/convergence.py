@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-Z = 1.0
-"""An improvement counts when its mean exceeds this many of its own standard errors."""
+HELD_OUT = 2.0
+"""An improvement on held-out rows counts when its mean exceeds this many of its own standard errors."""
+TRAINED_ON = 0.5
+"""The same on the very rows that are trained on: they are no sample of anything, so the spread over
+rows overstates the error."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,18 @@ class Plateau:
     """[N], nats."""
     since: int = 0
     """Epochs without a clear improvement over the anchor."""
+    z: float = HELD_OUT
+    """Standard errors that make an improvement clear."""
 
     def after(self, elbo: Tensor) -> Plateau:
         """Return the plateau after an epoch that ended at `elbo` [N]."""
-        if self.anchor is None or clearly_better(elbo, self.anchor):
-            return Plateau(elbo)
+        if self.anchor is None or clearly_better(elbo, self.anchor, self.z):
+            return replace(self, anchor=elbo, since=0)
         return replace(self, since=self.since + 1)
 
 
-def clearly_better(elbo: Tensor, than: Tensor) -> bool:
-    """Whether mean(elbo - than) exceeds its standard error, pair by pair.
+def clearly_better(elbo: Tensor, than: Tensor, z: float = HELD_OUT) -> bool:
+    """Whether mean(elbo - than) exceeds z of its standard errors, pair by pair.
 
     >>> import torch
     >>> before = torch.tensor([-100.0, -80.0, -120.0, -90.0])
@@ -45,4 +50,4 @@ def clearly_better(elbo: Tensor, than: Tensor) -> bool:
     difference = (elbo - than).double()
     if len(difference) < 2:
         return bool(difference.mean() > 0)
-    return bool(difference.mean() > Z * difference.std() / math.sqrt(len(difference)))
+    return bool(difference.mean() > z * difference.std() / math.sqrt(len(difference)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ from minamo.data import Rows
 from minamo.errors import TrainingError
 from minamo.evidence import PerDatum, evaluate, rows_at_once
 from minamo.likelihoods import Normal
-from minamo.model import LatentVariableModel
+from minamo.model import Draw, LatentVariableModel
 from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
-from minamo.training.convergence import Plateau
+from minamo.training.convergence import HELD_OUT, TRAINED_ON, Plateau
 from minamo.training.state import Settings, State, copied, moments_of
 
 AVERAGE = 0.999
@@ -37,6 +37,7 @@ def train(
     settings: Settings,
     state: State | None = None,
     watch_name: str = "validation",
+    objective: Callable[[Draw], Tensor] = sticking_the_landing,
 ) -> Iterator[State]:
     """Maximize the ELBO over `rows` by Adam until it has stopped improving on `watched`.
 
@@ -54,6 +55,7 @@ def train(
         settings: how to train.
         state: where to go on from.
         watch_name: what `watched` are, a prefix in the log: "validation" or "training".
+        objective: the bound whose gradient is followed.
 
     Raises:
         TrainingError: the bound was not finite a second time; the last state yielded is intact.
@@ -62,12 +64,13 @@ def train(
     if state is None:
         weights = copied(model.state_dict())
         state = State(0, weights, weights, {}, settings.learning_rate, weights, -math.inf, 0)
+        state = replace(state, plateau=Plateau(z=HELD_OUT if watch_name == "validation" else TRAINED_ON))
     average = copy.deepcopy(model).requires_grad_(False)
     started = time.perf_counter() - state.record.get("seconds", 0.0)
     note = None
     state.put_back(model, average, optimizer)
     while state.stopped is None and state.epoch < settings.max_epochs:
-        result = _epoch(model, average, optimizer, rows, watched, settings, state.epoch + 1)
+        result = _epoch(model, average, optimizer, objective, rows, watched, settings, state.epoch + 1)
         problem = result.problem(model)
         if problem:
             state, note = _recover(state, problem)
@@ -131,6 +134,7 @@ def _epoch(
     model: LatentVariableModel,
     average: LatentVariableModel,
     optimizer: torch.optim.Optimizer,
+    objective: Callable[[Draw], Tensor],
     rows: Rows,
     watched: Rows | None,
     settings: Settings,
@@ -143,7 +147,7 @@ def _epoch(
         for step, batch in enumerate(rows.batches(settings.batch_size, torch.randperm(len(rows)))):
             draw = model.draw(batch)
             optimizer.zero_grad()
-            (-sticking_the_landing(draw).mean()).backward()
+            (-objective(draw).mean()).backward()
             optimizer.step()
             model.likelihood.maximize(draw.log_px_z.detach())
             _follow(average, model, before + step)
@@ -195,9 +199,8 @@ def _advance(
     if settings.patience is not None and state.plateau.since >= settings.patience:
         if state.drops == DROPS:
             return replace(state, stopped="converged")
-        anchor = state.plateau.anchor
         state = state.with_best_weights(state.learning_rate * DROP)
-        state = replace(state, plateau=Plateau(anchor))
+        state = replace(state, plateau=replace(state.plateau, since=0))
     return state
 
 

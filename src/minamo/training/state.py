@@ -58,7 +58,7 @@ class State:
         if self.plateau.anchor is not None:
             tensors["anchor"] = self.plateau.anchor
         names = ("epoch", "best_elbo", "best_epoch", "learning_rate", "drops", "recovered", "stopped", "record")
-        return tensors, {**{k: getattr(self, k) for k in names}, "since": self.plateau.since}
+        return tensors, {**{k: getattr(self, k) for k in names}, "since": self.plateau.since, "z": self.plateau.z}
 
     @classmethod
     def from_parts(cls, tensors: Tensors, plain: dict[str, Any]) -> State:
@@ -69,7 +69,7 @@ class State:
             if group in groups:
                 groups[group][key] = tensor
         plain = dict(plain)
-        plateau = Plateau(tensors.get("anchor"), plain.pop("since"))
+        plateau = Plateau(tensors.get("anchor"), plain.pop("since"), plain.pop("z"))
         return cls(plateau=plateau, **groups, **plain)
 
     def put_back(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:

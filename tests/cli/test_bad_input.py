@@ -1,0 +1,198 @@
+"""Every refusal: one line on stderr, exit code 2, no traceback, nothing half written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minamo.cli.main import run
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4))
+QUICK = ["--latent", "2", "--hidden", "8", "--max-epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("fitted")
+    np.save(folder / "x.npy", X)
+    (folder / "t.csv").write_text("age,height\n" + "\n".join(f"{a},{b}" for a, b in X[:, :2]))
+    assert run(["fit", str(folder / "x.npy"), "-o", str(folder / "run"), *QUICK]) == 0
+    assert run(["fit", str(folder / "t.csv"), "-o", str(folder / "table"), *QUICK[2:], "--latent", "1"]) == 0
+    return folder
+
+
+def refused(capsys, words: list[object], *expected: str, folder: Path | None = None) -> None:
+    """Run a command that must be refused, and hold it to the rules above."""
+    before = sorted(folder.rglob("*")) if folder else []
+    capsys.readouterr()
+    code = run([str(w) for w in words])
+    out, err = capsys.readouterr()
+    lines = err.strip().splitlines()
+    assert code == 2, (code, err)
+    assert out == ""
+    assert len(lines) == 1, err
+    assert lines[0].startswith("minamo: ")
+    for text in expected:
+        assert text in lines[0], lines[0]
+    if folder:
+        assert sorted(folder.rglob("*")) == before
+
+
+def save(path: Path, x: np.ndarray) -> Path:
+    np.save(path, x)
+    return path
+
+
+def with_cell(value: float) -> np.ndarray:
+    x = X.copy()
+    x[5, 2] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("none.npy", None, ["there is no file", "none.npy"]),
+        ("empty.npy", np.zeros((0, 4)), ["empty"]),
+        ("nan.npy", with_cell(np.nan), ["nan", "row 5", "column 2"]),
+        ("inf.npy", with_cell(np.inf), ["inf", "row 5", "column 2"]),
+        ("one.npy", X[:1], ["1 sample"]),
+        ("thin.npy", np.zeros((9, 0)), ["empty"]),
+        ("words.csv", "a,b\n1,2\n3,x\n", ["'x'", "row 1", "'b'"]),
+        ("grey.npy", np.abs(X) / 9, ["outside the support", "--binarize dynamic", "--likelihood normal"]),
+    ],
+)
+def test_data(name, content, expected, tmp_path, capsys):
+    path = tmp_path / name
+    if isinstance(content, str):
+        path.write_text(content)
+    elif content is not None:
+        np.save(path, content)
+    likelihood = ["--likelihood", "bernoulli"] if name == "grey.npy" else []
+    refused(capsys, ["fit", path, "-o", tmp_path / "run", *QUICK, *likelihood], *expected, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--latent", "0"], ["latent_dim must be a whole number of at least 1, got 0"]),
+        (["--likelihood", "gausian"], ["unknown likelihood 'gausian'"]),
+        (["--likelihood", "norml"], ["did you mean 'normal'?"]),
+        (["--scale", "analitic"], ["did you mean 'analytic'?"]),
+        (["--scale", "-1"], ["scale must be positive"]),
+        (["--net", "lineer"], ["did you mean 'linear'?"]),
+        (["--binarize", "dynamik"], ["did you mean 'dynamic'?"]),
+        (["--latent", "two"], ["two"]),
+        (["--latnet", "2"], ["--latnet", "--latent"]),
+        (["--hidden", "a,b"], ["--hidden takes widths"]),
+        (["--validation", "1000"], ["leaves no row"]),
+        (["--config", "nowhere.json"], ["nowhere.json", "JSON"]),
+    ],
+)
+def test_options(options, expected, fitted, tmp_path, capsys):
+    refused(capsys, ["fit", fitted / "x.npy", "-o", tmp_path / "run", *options], *expected, folder=tmp_path)
+
+
+def test_config_files(fitted, tmp_path, capsys):
+    (tmp_path / "c.json").write_text('{"latent_dims": 3}')
+    words = ["fit", fitted / "x.npy", "-o", tmp_path / "run", "--config", tmp_path / "c.json"]
+    refused(capsys, words, "unknown parameter 'latent_dims'", "did you mean 'latent_dim'?", folder=tmp_path)
+    (tmp_path / "c.json").write_text('{"latent_dim": 1, "hidden": [4], "max_epochs": 1}')
+    assert run([str(w) for w in words]) == 0
+    assert (
+        run(
+            ["fit", str(fitted / "x.npy"), "-o", str(tmp_path / "again"), "--config", str(tmp_path / "run/config.json")]
+        )
+        == 0
+    )
+    first, second = (tmp_path / name / "model.safetensors" for name in ("run", "again"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_nothing_said(capsys):
+    refused(capsys, ["fit", "digits"], "-o FOLDER")
+    refused(capsys, ["fot"], "fot")
+    refused(capsys, ["encode"], "RUN")
+
+
+def test_a_folder_that_holds_something(fitted, tmp_path, capsys):
+    refused(
+        capsys, ["fit", fitted / "x.npy", "-o", fitted / "run", *QUICK], "holds another run", "--resume", folder=fitted
+    )
+    (tmp_path / "notes.txt").write_text("mine")
+    refused(capsys, ["fit", fitted / "x.npy", "-o", tmp_path, *QUICK], "not an empty folder", folder=tmp_path)
+    refused(
+        capsys, ["fit", fitted / "x.npy", "-o", tmp_path / "notes.txt", *QUICK], "not an empty folder", folder=tmp_path
+    )
+
+
+def test_data_that_do_not_fit_the_model(fitted, tmp_path, capsys):
+    wide = save(tmp_path / "wide.npy", RNG.normal(size=(5, 7)))
+    expected = ["rows of shape (7,)", "rows of shape (4,)"]
+    for command in ("encode", "reconstruct", "score"):
+        refused(capsys, [command, fitted / "run", wide, "-o", tmp_path / "out.npz"], *expected, folder=tmp_path)
+    refused(capsys, ["evidence", fitted / "run", wide], *expected)
+    (tmp_path / "t.csv").write_text("height,width,depth\n1,2,3\n4,5,6\n")
+    words = ["encode", fitted / "table", tmp_path / "t.csv", "-o", tmp_path / "z.npz"]
+    refused(capsys, words, "3 columns", "fitted on 2", "missing: 'age'", "unknown: 'width', 'depth'", folder=tmp_path)
+
+
+def test_columns_are_taken_by_name(fitted, tmp_path):
+    lines = "\n".join(f"{b},{a}" for a, b in X[:, :2])
+    (tmp_path / "t.csv").write_text("height,age\n" + lines)
+    for source, out in ((fitted / "t.csv", "a.npy"), (tmp_path / "t.csv", "b.npy")):
+        assert run(["encode", str(fitted / "table"), str(source), "-o", str(tmp_path / out)]) == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+def test_outputs(fitted, tmp_path, capsys):
+    refused(capsys, ["sample", fitted / "run", "-o", tmp_path / "s.jpg"], "s.jpg", ".png", folder=tmp_path)
+    refused(capsys, ["sample", fitted / "run", "-o", tmp_path / "s.png"], "not images", folder=tmp_path)
+    refused(capsys, ["sample", fitted / "run", "-o", tmp_path / "no" / "s.npz"], "does not exist", folder=tmp_path)
+    refused(capsys, ["sample", fitted / "run", "-n", "0", "-o", tmp_path / "s.npz"], "at least 1", folder=tmp_path)
+
+
+def test_runs_and_models(fitted, tmp_path, capsys):
+    refused(capsys, ["evidence", tmp_path], "there is no run in")
+    shutil.copytree(fitted / "run", tmp_path / "run")
+    model = tmp_path / "run" / "model.safetensors"
+    whole = model.read_bytes()
+    model.write_bytes(whole[: len(whole) // 2])
+    refused(capsys, ["sample", tmp_path / "run", "-o", tmp_path / "s.npz"], "damaged or cut short", folder=tmp_path)
+    model.write_bytes(whole.replace(b'\\"format\\": 1', b'\\"format\\": 2'))
+    refused(capsys, ["sample", tmp_path / "run", "-o", tmp_path / "s.npz"], "newer minamo", "upgrade", folder=tmp_path)
+    refused(capsys, ["evidence", fitted / "run", "--split", "tset"], "did you mean 'test'?")
+    refused(capsys, ["evidence", fitted / "run", "--split", "test"], "has no test part")
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(fitted, tmp_path):
+    """Files may grow to 20 kB only: the new checkpoint fails, the old one and the model still load."""
+    np.save(tmp_path / "x.npy", RNG.normal(size=(60, 40)))
+    path = tmp_path / "run"
+    fit = ["fit", str(tmp_path / "x.npy"), "-o", str(path), "--latent", "8", "--hidden", "32", "--batch", "60"]
+    assert run([*fit, "--max-epochs", "2"]) == 0
+    before = {name: (path / name).read_bytes() for name in ("checkpoint.safetensors", "model.safetensors")}
+    assert len(before["checkpoint.safetensors"]) > 20_000
+    resumed = subprocess.run(
+        [sys.executable, "-m", "minamo", "fit", "-o", str(path), "--resume", "--max-epochs", "4"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        env=os.environ,
+    )
+    assert resumed.returncode == 2
+    assert "Traceback" not in resumed.stderr
+    assert "cannot write" in resumed.stderr.splitlines()[-1]
+    for name, content in before.items():
+        assert (path / name).read_bytes() == content
+    assert not [p for p in path.iterdir() if p.name.endswith(".part")]
+    assert run(["evidence", str(path)]) == 0
