@@ -33,6 +33,7 @@ check: $(BIN)/installed
 	$(BIN)/ruff check --quiet .
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest tests/test_public_names.py
 
 bench: $(BIN)/installed
 	$(BIN)/python benchmarks/step7.py

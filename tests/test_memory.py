@@ -1,0 +1,44 @@
+"""Peak memory: the data once, and a constant."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from minamo.cli.main import run
+
+MEGABYTE = 2**20
+
+MEASURE = """
+import resource, sys
+from minamo.cli.main import run
+code = run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+sys.exit(code)
+"""
+
+
+def test_a_large_array_is_held_once(tmp_path):
+    """100,000 x 784 float32 (299 MiB): the peak of a whole `minamo fit` stays under 1.3 arrays plus 600 MB."""
+    shape = (100_000, 784)
+    path = tmp_path / "x.npy"
+    x = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    rng = np.random.default_rng(0)
+    for start in range(0, shape[0], 10_000):
+        x[start : start + 10_000] = rng.random((10_000, 784), dtype=np.float32)
+    size = x.nbytes
+    del x
+    words = ["fit", str(path), "-o", str(tmp_path / "run"), "--max-epochs", "1", "--batch", "512", "--hidden", "64"]
+    done = subprocess.run([sys.executable, "-c", MEASURE, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.splitlines()[-1])
+    assert peak < 1.3 * size + 600e6, f"{peak / MEGABYTE:.0f} MiB for {size / MEGABYTE:.0f} MiB of data"
+
+
+def test_it_is_really_measured(tmp_path, capsys):
+    """The same for a tiny array: the constant alone, well below the bound above."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 5)))
+    words = ["fit", str(tmp_path / "x.npy"), "-o", str(tmp_path / "run"), "--max-epochs", "1"]
+    done = subprocess.run([sys.executable, "-c", MEASURE, *words], capture_output=True, text=True, check=False)
+    assert 100 * MEGABYTE < int(done.stdout.splitlines()[-1]) < 600e6
+    assert run(["evidence", str(tmp_path / "run")]) == 0
