@@ -93,6 +93,36 @@ def test_save_and_load_keep_every_answer(vae, tmp_path):
     assert again.notes_ == vae.notes_
 
 
+def test_a_loaded_model_knows_how_its_training_ended(tmp_path):
+    fitted = VAE(np.int64(2), hidden=(np.int64(8),), max_epochs=3, patience=None).fit(X)  # type: ignore[arg-type]
+    fitted.save(tmp_path / "m")
+    again = VAE.load(tmp_path / "m")
+    assert (again.stopped_, again.n_epochs_) == (fitted.stopped_, fitted.n_epochs_) == ("max_epochs", 3)
+    assert again.get_params()["latent_dim"] == 2
+
+
+def test_float32_goes_back_as_float32_binarized_or_not():
+    x = np.abs(X / np.abs(X).max()).astype(np.float32)
+    for binarize in ("none", "dynamic"):
+        fitted = VAE(**QUICK, binarize=binarize).fit(x)
+        assert fitted.transform(x).dtype == np.float32
+        assert fitted.transform(x.astype(np.float64)).dtype == np.float64
+
+
+def test_bytes_mean_intensities_to_a_model_of_the_unit_interval():
+    """Fitted on x / 255 or on bytes, a model reads both alike; a table's bytes are numbers like any other."""
+    images = RNG.integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    images[0] = 255
+    fitted = VAE(**QUICK).fit(images / 255)
+    assert np.allclose(fitted.transform(images), fitted.transform(images / 255), atol=1e-6)
+
+
+def test_small_values_are_standardized():
+    """Values in [0, 0.0001] are no intensities: without standardization sigma's floor would hide them."""
+    fitted = VAE(**QUICK).fit(1e-4 * np.abs(X) / np.abs(X).max())
+    assert fitted.prepare_.center is not None
+
+
 def test_a_model_file_says_what_it_is_of(vae, tmp_path):
     from minamo import model_file
 
@@ -180,7 +210,7 @@ def test_a_hopeless_scale_is_forecast():
         ({"likelihood": "bernuolli"}, "did you mean 'bernoulli'"),
         ({"net": "mpl"}, "did you mean 'mlp'"),
         ({"scale": -1.0}, "scale must be positive"),
-        ({"scale": "sharde"}, "scale must be"),
+        ({"scale": "sharde"}, "did you mean 'shared'"),
         ({"binarize": "dinamic"}, "did you mean 'dynamic'"),
         ({"preprocess": "standardise"}, "did you mean 'standardize'"),
         ({"validation": -0.1}, "validation must be"),

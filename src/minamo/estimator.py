@@ -19,7 +19,8 @@ from torch import Tensor
 
 from minamo import model_file
 from minamo.data import Dataset, Prepare, Rows, as_dataset
-from minamo.errors import DataError
+from minamo.data.dataset import divisor_for
+from minamo.errors import DataError, RunError
 from minamo.evidence import Evidence, evaluate, rows_at_once, summarize
 from minamo.model import LatentVariableModel
 from minamo.plan import Plan, build, make_plan, refuse_unsupported
@@ -59,9 +60,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     Attributes:
         model_: the `minamo.model.LatentVariableModel`, float32, holding the best weights.
-        evidence: see the method; `score(X)` is the mean log p(x).
         notes_: what was chosen from the data, and why.
         stopped_: "converged", or "max_epochs" if the cap came first.
+        n_epochs_: how many were trained.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.diag([3.0, 1.0, 0.1])
     >>> vae = VAE(latent_dim=1, net="linear", max_epochs=5, patience=None).fit(X)
@@ -87,7 +88,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         batch_size: int = 128,
         learning_rate: float | None = None,
         max_epochs: int = 10_000,
-        patience: int | None = 15,
+        patience: int | None = 5,
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.latent_dim = latent_dim
@@ -142,8 +143,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         for last in train(plan.model, plan.rows, plan.watched, plan.settings, state, plan.watch_name):
             yield last
         if last is not None:
-            self.stopped_ = last.stopped or "max_epochs"
-            self.n_epochs_ = last.epoch
+            self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
 
     def _adopt(self, description: dict[str, Any], model: LatentVariableModel) -> None:
         self.description_ = description
@@ -151,6 +151,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.prepare_ = Prepare.from_json(description["prepare"])
         self.notes_ = tuple(description["notes"])
         self.seed_ = description["seed"]
+        self.stopped_ = description.get("stopped") or "max_epochs"
+        self.n_epochs_ = description.get("epochs", 0)
         self.model_ = model
         self.n_features_in_ = self.schema_.n_columns
         self._n_features_out = description["latent_dim"]
@@ -166,7 +168,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             means = [
                 model.posterior(b, model.log_joint(b)).mean for b in rows.batches(ROWS_AT_ONCE, dtype=torch.float64)
             ]
-        return _like(torch.cat(means), rows.x.dtype == torch.float32)
+        return _like(torch.cat(means), rows.single)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode z [N, latent_dim] to the mean of p(x|z), [N, D], in data units."""
@@ -174,6 +176,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         given = np.asarray(Z)
         if given.ndim != 2 or given.shape[1] != self._n_features_out or given.dtype.kind not in "fiu":
             raise DataError(f"z must be numbers of shape [N, {self._n_features_out}], got {given.dtype} {given.shape}")
+        if not np.isfinite(given).all():
+            raise DataError("z must be finite; it holds NaN or infinity")
         model = self._exact()
         with torch.no_grad():
             blocks = [model.likelihood(z).mean for z in torch.from_numpy(given).double().split(ROWS_AT_ONCE)]
@@ -195,8 +199,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if n < 1:
             raise DataError(f"n must be at least 1, got {n}")
         with torch.no_grad(), drawing_from(stream(self.seed_ if seed is None else seed, "sample")):
-            x = self.model_.sample(n)
-            return self.prepare_.to_data(x.sample() if draw else x.mean).numpy()
+            # A chunk at a time: the decoder's layers are never held for all n.
+            chunks = [self.model_.sample(min(ROWS_AT_ONCE, n - i)) for i in range(0, n, ROWS_AT_ONCE)]
+            return torch.cat([self.prepare_.to_data(x.sample() if draw else x.mean) for x in chunks]).numpy()
 
     def score_samples(self, X: Any, k: int = 100) -> np.ndarray:
         """Return an estimate of log p(x) for each row, [N], nats in data units: IWAE-k, a lower bound in expectation.
@@ -206,11 +211,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         rows, model = self.rows(X), self._exact()
         noise = torch.randn(k, 1, self._n_features_out, dtype=torch.float64, generator=stream(self.seed_, "score"))
-        found = []
+        found, done = torch.empty(len(rows), dtype=torch.float64), 0
         with torch.no_grad():
             for batch in rows.batches(rows_at_once(k, rows.n_columns), dtype=torch.float64):
-                found.append(torch.logsumexp(model.draw(batch, noise=noise).log_w, 0) - math.log(k))
-        return (torch.cat(found) + rows.log_det).numpy()
+                log_w = model.draw(batch, noise=noise).log_w
+                found[done : done + len(batch.x)] = torch.logsumexp(log_w, 0)
+                done += len(batch.x)
+        return (found - math.log(k) + rows.log_det).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`, nats per datum: higher is better."""
@@ -220,7 +227,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Measure the fitted model on X: ELBO, J1, J2, IWAE-k, active units, with standard errors."""
         rows = self.rows(X)
         with drawing_from(stream(self.seed_ if seed is None else seed, "evidence")):
-            found = evaluate(self.model_, rows.batches(rows_at_once(k, rows.n_columns)), k, rows.log_det)
+            found = evaluate(self.model_, rows, k)
         return summarize(found, k, rows.n_columns, self.model_.likelihood, self.schema_.unit)
 
     def seen(self, X: Any) -> np.ndarray:
@@ -260,11 +267,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             RunError: the file is missing, cut short, not a model, or written by a newer minamo.
         """
         tensors, description = model_file.read(path, "model")
-        params: Any = description["params"]
-        vae = cls(**{**params, "hidden": tuple(params["hidden"])})
-        model = build(description)
-        model.load_state_dict(tensors)
-        vae._adopt({k: v for k, v in description.items() if k not in ("kind", "format")}, model)
+        try:
+            params: Any = description["params"]
+            vae = cls(**{**params, "hidden": tuple(params["hidden"])})
+            model = build(description)
+            model.load_state_dict(tensors)
+            vae._adopt({k: v for k, v in description.items() if k not in ("kind", "format")}, model)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{path} does not describe a model that this minamo can build ({reason})") from error
         return vae
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -279,8 +290,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if len(shape) > 1:
             x = x.reshape(len(x), *shape)
         names = tuple(getattr(self, "feature_names_in_", ()))
-        divisor = None if reset else self.schema_.divisor if x.dtype == np.uint8 else 1.0
-        return as_dataset(x, "X", kind="table" if names else "array", names=names, divisor=divisor)
+        data = as_dataset(x, "X", kind="table" if names else "array", names=names, divisor=1.0 if names else None)
+        if reset:
+            return data
+        divisor = divisor_for(data, self.schema_, self.description_["range"][1])
+        return replace(data, schema=replace(data.schema, divisor=divisor))
 
     def _exact(self) -> LatentVariableModel:
         """The model in float64: answers for a row then do not depend on which rows stand beside it."""

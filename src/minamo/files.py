@@ -9,6 +9,9 @@ from typing import BinaryIO
 
 from minamo.errors import RunError
 
+PART = ".part"
+"""Ending of a file that is being written; a crash may leave one, which the next writing replaces."""
+
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Call `write` on a temporary file beside `path`, flush it to disk, and rename it into place.
@@ -17,7 +20,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         RunError: the disk is full or the folder cannot be written; what was at `path` before is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}{PART}")
     try:
         with open(temporary, "wb") as file:
             write(file)

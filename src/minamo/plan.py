@@ -16,6 +16,8 @@ from minamo import words
 from minamo.data import Dataset, Facts, Prepare, Rows, gather, refuse_outside
 from minamo.errors import ConfigError, DataError
 from minamo.evidence import covariance_eigenvalues
+from minamo.likelihoods import Normal
+from minamo.likelihoods.normal import MIN_SCALE
 from minamo.model import LatentVariableModel
 from minamo.posteriors import Amortized
 from minamo.priors import StandardNormal
@@ -57,20 +59,24 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     seed = as_seed(params["random_state"])
     train_index, held_out = split(len(data), params["validation"], seed)
     facts = gather(data, train_index)
+    whole = facts.with_range_of(gather(data, held_out)) if len(held_out) else facts
     chosen, why = params["likelihood"], "as asked"
     if chosen == "auto":
-        chosen, why = words.choose_likelihood(facts, params["binarize"])
+        chosen, why = words.choose_likelihood(whole, params["binarize"])
     words.check("likelihood", chosen, list(words.LIKELIHOODS))
     prepare, how = _prepare(params, data, facts, chosen)
-    latent_dim = params["latent_dim"] or min(LATENTS, max(1, data.schema.n_columns // 2))
+    if chosen != "normal" and params["scale"] != "shared":
+        raise ConfigError(f"scale {params['scale']} belongs to the normal likelihood; this one is {chosen} ({why})")
+    latent_dim = int(params["latent_dim"] or 0) or min(LATENTS, max(1, data.schema.n_columns // 2))
     description = {
-        "params": {**params, "random_state": seed, "hidden": list(params["hidden"])},
+        "params": _plain(params, seed),
         "schema": data.schema.to_json(),
         "prepare": prepare.to_json(),
         "likelihood": chosen,
         "latent_dim": latent_dim,
         "seed": seed,
         "fingerprint": data.fingerprint(),
+        "range": [whole.low, whole.high],
         "data": {"name": data.name, "part": data.part, "rows": len(data), "training_rows": len(train_index)},
     }
     model = build(description)
@@ -79,7 +85,8 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     if prepare.binarize == "fixed":
         everything = everything.drawn_once(stream(seed, "binarize", data.part))
     rows = Rows(everything.x, everything.prepare, train_index)
-    watched = _watched(everything, train_index, held_out, seed) if params["patience"] is not None else None
+    judged = len(held_out) or params["patience"] is not None
+    watched = _watched(everything, data.part, train_index, held_out, seed) if judged else None
     warned = _warnings(data, facts)
     law = f"likelihood {chosen} ({why})"
     if chosen == "normal":
@@ -96,8 +103,16 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     if patience is not None:
         patience = max(patience, math.ceil(PATIENT_STEPS / math.ceil(len(train_index) / params["batch_size"])))
     rate = params["learning_rate"] or LEARNING_RATES[params["net"]]
-    settings = Settings(params["batch_size"], rate, params["max_epochs"], patience, seed)
+    settings = Settings(int(params["batch_size"]), rate, params["max_epochs"], patience, seed)
     return Plan(model, rows, watched, "validation" if len(held_out) else "training", settings, description, warned)
+
+
+def floor_note(model: LatentVariableModel) -> str | None:
+    """Say so if a learned sigma has come down to its floor."""
+    law = model.likelihood
+    if isinstance(law, Normal) and law.rule != "fixed" and float(law.scale.detach()) < 1.5 * MIN_SCALE:
+        return f"scale has reached its floor of {MIN_SCALE:g}: fewer latents, or larger units, would let it be learned"
+    return None
 
 
 def build(description: dict[str, Any]) -> LatentVariableModel:
@@ -133,7 +148,22 @@ def as_seed(random_state: Any) -> int:
     """An int as it is; scikit-learn's other kinds give one."""
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ConfigError(f"random_state must be a whole number, got {random_state!r}") from error
+
+
+def _plain(params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Parameters as JSON has them: NumPy's numbers become Python's."""
+    plain: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, numbers.Integral):
+            value = int(value)
+        elif isinstance(value, numbers.Real):
+            value = float(value)
+        plain[name] = value
+    return {**plain, "random_state": seed, "hidden": [int(w) for w in params["hidden"]]}
 
 
 def check_params(params: dict[str, Any]) -> None:
@@ -145,19 +175,28 @@ def check_params(params: dict[str, Any]) -> None:
         if not isinstance(value, numbers.Integral) or value < least:
             raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
     rate = params["learning_rate"]
-    if rate is not None and not (isinstance(rate, float | int) and 0 < rate < math.inf):
+    if rate is not None and not (_is_real(rate) and 0 < rate < math.inf):
         raise ConfigError(f"learning_rate must be a positive number, got {rate!r}")
     held = params["validation"]
-    if not (isinstance(held, float | int) and 0 <= held < math.inf and (held < 1 or held == int(held))):
+    if not (_is_real(held) and 0 <= held < math.inf and (held < 1 or held == int(held))):
         raise ConfigError(f"validation must be a share below 1 or a number of rows, got {held!r}")
     hidden = params["hidden"]
-    whole = isinstance(hidden, tuple | list) and all(isinstance(w, int) and w > 0 for w in hidden)
+    whole = isinstance(hidden, tuple | list) and all(isinstance(w, numbers.Integral) and int(w) > 0 for w in hidden)
     if not whole:
         raise ConfigError(f"hidden must be widths such as (400, 400), got {hidden!r}")
+    scale = params["scale"]
+    if not isinstance(scale, str) and not (_is_real(scale) and 0 < scale < math.inf):
+        raise ConfigError(f"scale must be positive and finite, 'shared' or 'analytic', got {scale!r}")
+    if isinstance(scale, str):
+        words.check("scale", scale, words.SCALES)
     words.check("net", params["net"], words.NETS)
     words.check("binarize", params["binarize"], words.BINARIZE)
     words.check("preprocess", params["preprocess"], words.PREPROCESS)
     words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def refuse_unsupported(data: Dataset, likelihood: str, binarize: str) -> None:
@@ -182,7 +221,7 @@ def _prepare(params: dict[str, Any], data: Dataset, facts: Facts, likelihood: st
     refuse_unsupported(data, likelihood, binarize)
     chosen, why = params["preprocess"], "as asked"
     if chosen == "auto":
-        chosen, why = words.choose_preprocess(facts, likelihood)
+        chosen, why = words.choose_preprocess(facts, data.schema.kind, likelihood)
     if chosen == "standardize":
         if likelihood == "bernoulli":
             raise ConfigError("preprocess standardize would take 0 and 1 out of the bernoulli likelihood's support")
@@ -190,14 +229,14 @@ def _prepare(params: dict[str, Any], data: Dataset, facts: Facts, likelihood: st
     return Prepare(data.schema.divisor, binarize=binarize), why
 
 
-def _watched(everything: Rows, train_index: np.ndarray, held_out: np.ndarray, seed: int) -> Rows:
+def _watched(everything: Rows, part: str, train_index: np.ndarray, held_out: np.ndarray, seed: int) -> Rows:
     """The rows that judge convergence, with binarization drawn once."""
     index = held_out
     if not len(held_out):
         some = torch.randperm(len(train_index), generator=stream(seed, "watched"))[:WATCHED_ROWS]
         index = train_index[np.sort(some.numpy())]
     watched = Rows(everything.x, everything.prepare, index)
-    return watched.drawn_once(stream(seed, "binarize", "watched"))
+    return watched.drawn_once(stream(seed, "binarize", part))
 
 
 def _warnings(data: Dataset, facts: Facts) -> tuple[str, ...]:
@@ -225,7 +264,8 @@ def _forecast(params: dict[str, Any], prepare: Prepare, rows: Rows, latent_dim: 
     of = "" if len(index) == len(rows) else f" (from {len(index)} rows)"
     if alive == 0:
         return [
-            f"scale {params['scale']:g}: no latent can survive, since the largest eigenvalue of the data's "
-            f"covariance is {values[0]:.3f}{of}, below scale^2 = {var:g}; scale shared would learn sigma from the data"
+            f"scale {params['scale']:g}: no latent can survive under a linear decoder, since the largest eigenvalue of "
+            f"the covariance of the data{of}, in model units, is {values[0]:.3f}, below scale^2 = {var:g}; "
+            "scale shared would learn sigma"
         ]
     return [f"scale {params['scale']:g}: {alive} of {latent_dim} latents can survive under a linear decoder{of}"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from minamo import model_file
 from minamo.errors import RunError
-from minamo.files import write_atomically
+from minamo.files import PART, write_atomically
 from minamo.training import State
 
 CONFIG = "config.json"
@@ -33,7 +33,7 @@ class Run:
         folder = Path(path)
         if (folder / CONFIG).exists():
             raise RunError(f"{folder} holds another run: go on with it (--resume), or choose another folder")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(not p.name.endswith(PART) for p in folder.iterdir())):
             raise RunError(f"{folder} exists and is not an empty folder: choose another one")
 
     @classmethod
@@ -45,7 +45,7 @@ class Run:
             run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the folder {run.path}: {error.strerror}") from error
-        run._write_json(CONFIG, config)
+        run.record(config)
         return run
 
     @classmethod
@@ -59,9 +59,17 @@ class Run:
     def config(self) -> dict[str, Any]:
         """What the run was started with."""
         try:
-            return json.loads((self.path / CONFIG).read_text())
-        except ValueError as error:
+            found = json.loads((self.path / CONFIG).read_text())
+            missing = [key for key in ("params", "source", "fingerprint", "threads") if key not in found]
+        except (ValueError, TypeError) as error:
             raise RunError(f"{self.path / CONFIG} is damaged: {error}") from error
+        if missing:
+            raise RunError(f"{self.path / CONFIG} is damaged: it has no {', '.join(missing)}")
+        return found
+
+    def record(self, config: dict[str, Any]) -> None:
+        """Replace the configuration."""
+        self._write_json(CONFIG, config)
 
     @property
     def model(self) -> Path:
@@ -80,7 +88,8 @@ class Run:
         """Write the checkpoint and the model with the best weights so far, each whole or not at all."""
         tensors, plain = state.to_parts()
         model_file.write(self.path / CHECKPOINT, tensors, {"kind": "checkpoint", "state": plain})
-        model_file.write(self.path / MODEL, state.best, {"kind": "model", **description})
+        ending = {"stopped": state.stopped, "epochs": state.epoch}
+        model_file.write(self.path / MODEL, state.best, {"kind": "model", **description, **ending})
 
     def checkpoint(self) -> State | None:
         """Return the state of the last checkpoint, or None if training never reached one."""
@@ -101,12 +110,13 @@ class Run:
         """Every epoch in the log; a last line cut short by a crash is left out."""
         if not (self.path / LOG).exists():
             return []
-        found = []
-        for line in (self.path / LOG).read_text().splitlines():
+        lines, found = (self.path / LOG).read_text().splitlines(), []
+        for number, line in enumerate(lines, start=1):
             try:
                 found.append(json.loads(line))
-            except ValueError:
-                break
+            except ValueError as error:
+                if number < len(lines):
+                    raise RunError(f"{self.path / LOG} is damaged at line {number}: restore it or delete it") from error
         return found
 
     def rewind(self, epoch: int) -> None:

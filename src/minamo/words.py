@@ -16,6 +16,8 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {"bernoulli": Bernoulli, "normal": No
 NETS = ("mlp", "linear")
 SCALES = ("shared", "analytic")
 BINARIZE = ("none", "dynamic", "fixed")
+FILLED = 0.5
+"""Values in [0, 1] are intensities if the largest is at least this."""
 PREPROCESS = ("auto", "none", "standardize")
 
 
@@ -52,10 +54,12 @@ def choose_likelihood(facts: Facts, binarize: str) -> tuple[str, str]:
     return "normal", f"the data are numbers from {facts.low:.4g} to {facts.high:.4g}"
 
 
-def choose_preprocess(facts: Facts, likelihood_word: str) -> tuple[str, str]:
+def choose_preprocess(facts: Facts, kind: str, likelihood_word: str) -> tuple[str, str]:
     """What preprocess="auto" does, and why."""
     if likelihood_word == "bernoulli":
         return "none", "the likelihood is one of 0 and 1"
-    if facts.low >= 0 and facts.high <= 1:
+    if kind == "table":
+        return "standardize", "columns of a table have units of their own"
+    if facts.low >= 0 and FILLED <= facts.high <= 1:
         return "none", "all values lie in [0, 1]"
-    return "standardize", "columns differ in location and scale"
+    return "standardize", f"values lie from {facts.low:.4g} to {facts.high:.4g}"

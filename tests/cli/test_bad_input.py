@@ -7,10 +7,12 @@ import resource
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minamo.cli.main import run
 
@@ -157,7 +159,12 @@ def test_outputs(fitted, tmp_path, capsys):
     refused(capsys, ["sample", fitted / "run", "-o", tmp_path / "s.jpg"], "s.jpg", ".png", folder=tmp_path)
     refused(capsys, ["sample", fitted / "run", "-o", tmp_path / "s.png"], "not images", folder=tmp_path)
     refused(capsys, ["sample", fitted / "run", "-o", tmp_path / "no" / "s.npz"], "does not exist", folder=tmp_path)
-    refused(capsys, ["sample", fitted / "run", "-n", "0", "-o", tmp_path / "s.npz"], "at least 1", folder=tmp_path)
+    refused(
+        capsys,
+        ["sample", fitted / "run", "-n", "0", "-o", tmp_path / "s.npz"],
+        "greater than or equal to 1",
+        folder=tmp_path,
+    )
 
 
 def test_runs_and_models(fitted, tmp_path, capsys):
@@ -196,3 +203,86 @@ def test_a_full_disk_keeps_the_previous_checkpoint(fitted, tmp_path):
         assert (path / name).read_bytes() == content
     assert not [p for p in path.iterdir() if p.name.endswith(".part")]
     assert run(["evidence", str(path)]) == 0
+
+
+def test_files_with_another_files_ending(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", x=X)
+    np.save(tmp_path / "b.npy", X)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    (tmp_path / "d.csv").write_bytes("âge,b\n1,2\n3,4\n".encode("latin-1"))
+    (tmp_path / "e.csv").write_text("a,a\n1,2\n3,4\n")
+    for name, expected in (
+        ("a.npy", "ending .npz"),
+        ("b.npz", "ending .npy"),
+        ("c.npz", "not an array"),
+        ("d.csv", "cannot be read"),
+        ("e.csv", "more than one column called 'a'"),
+    ):
+        refused(capsys, ["fit", tmp_path / name, "-o", tmp_path / "run", *QUICK], name, expected, folder=tmp_path)
+
+
+def test_folders_of_images_that_cannot_be_used(tmp_path, capsys):
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    refused(capsys, ["fit", tmp_path, "-o", tmp_path.parent / "r"], "deep.png", "more than 8 bits", folder=tmp_path)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "deep.png")
+    whole = (tmp_path / "deep.png").read_bytes()
+    (tmp_path / "deep.png").write_bytes(whole[: len(whole) // 2])
+    refused(capsys, ["fit", tmp_path, "-o", tmp_path.parent / "r"], "deep.png", "not an image", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"random_state": "abc"}', "random_state"),
+        ('{"scale": null}', "scale must be positive"),
+        ('{"scale": [1]}', "scale must be positive"),
+        ('{"params": 3}', "one JSON object"),
+        ("[1]", "one JSON object"),
+        ('{"latent_dim": 1000000000000}', "not enough memory"),
+        ('{"likelihood": "bernoulli", "scale": 1}', "outside the support"),
+    ],
+)
+def test_config_values(content, expected, fitted, tmp_path, capsys):
+    (tmp_path / "c.json").write_text(content)
+    words = ["fit", fitted / "x.npy", "-o", tmp_path / "run", "--config", tmp_path / "c.json"]
+    refused(capsys, words, expected, folder=tmp_path)
+
+
+def test_values_too_large_to_square(tmp_path, capsys):
+    path = save(tmp_path / "big.npy", np.array([[1e200, 1.0], [-1e200, 2.0], [0.0, 3.0]]))
+    refused(capsys, ["fit", path, "-o", tmp_path / "run", *QUICK], "column 0", "rescale", folder=tmp_path)
+
+
+def test_a_damaged_run(fitted, tmp_path, capsys):
+    shutil.copytree(fitted / "run", tmp_path / "run")
+    (tmp_path / "run/config.json").write_text("{}")
+    refused(capsys, ["evidence", tmp_path / "run"], "config.json is damaged", folder=tmp_path)
+    refused(capsys, ["fit", "-o", tmp_path / "run", "--resume"], "config.json is damaged", folder=tmp_path)
+    shutil.rmtree(tmp_path / "run")
+    shutil.copytree(fitted / "run", tmp_path / "run")
+    log = (tmp_path / "run/log.jsonl").read_text().splitlines()
+    (tmp_path / "run/log.jsonl").write_text("\n".join(["{", *log[1:]]))
+    refused(capsys, ["fit", "-o", tmp_path / "run", "--resume"], "damaged at line 1", folder=tmp_path)
+    (tmp_path / "run/log.jsonl").unlink()
+    assert run(["fit", "-o", str(tmp_path / "run"), "--resume"]) == 0
+
+
+def test_a_refused_read_is_not_called_damage(tmp_path, capsys, monkeypatch):
+    save(tmp_path / "x.npy", X)
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "x.npy")
+
+    monkeypatch.setattr(np, "load", denied)
+    refused(capsys, ["fit", tmp_path / "x.npy", "-o", tmp_path / "run"], "Permission denied: x.npy")
+
+
+def test_one_row_can_be_judged(fitted, tmp_path, capsys):
+    one = save(tmp_path / "one.npy", X[:1])
+    assert run(["evidence", str(fitted / "run"), str(one), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert '"n": 1' in out

@@ -94,6 +94,21 @@ def test_a_hopeless_scale_is_said_before_training_and_comes_true(tmp_path, capsy
     assert found["elbo"]["value"] == pytest.approx(-61.159, abs=0.02)
 
 
+@pytest.mark.parametrize("how", ["fixed", "dynamic"])
+def test_fit_and_evidence_see_the_same_draws(how, tmp_path, capsys):
+    """What fit measured on the held-out rows is what `minamo evidence` measures on them later."""
+    path = tmp_path / "r"
+    words = ["fit", "digits", "--binarize", how, "--latent", "2", "--hidden", "8", "--max-epochs", "2"]
+    assert run([*words, "-o", str(path)]) == 0
+    capsys.readouterr()
+    assert run(["evidence", str(path), "--json"]) == 0
+    later, first = json.loads(capsys.readouterr().out), json.loads((path / "evidence.json").read_text())
+    assert later["elbo"] == first["elbo"]
+    vae, data = VAE.load(path / "model.safetensors"), load("digits")
+    some = np.array([3, 700, 1500])
+    assert np.array_equal(vae.seen(vae.rows(data, some)), vae.seen(data)[some])
+
+
 def test_binarization_is_part_of_the_record(tmp_path, capsys):
     path = tmp_path / "r"
     words = ["fit", "digits", "--binarize", "fixed", "--latent", "2", "--hidden", "8", "--max-epochs", "2"]

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from minamo.data import Dataset
+    from minamo.data import Rows
     from minamo.estimator import VAE
 
 SOURCE_HELP = "A .npz, .npy, .csv or .parquet file, a folder of images, or digits, mnist, fashion-mnist."
@@ -22,6 +22,8 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", he
 SplitOption = Annotated[
     str | None, typer.Option("--split", help="train, validation, test or all: which rows.", show_default=False)
 ]
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 SPLITS = ("train", "validation", "test", "all")
 
 
@@ -36,22 +38,21 @@ def open_model(run: Path) -> VAE:
 class Chosen(NamedTuple):
     """Rows of a source that a command works on."""
 
-    data: Dataset
-    index: np.ndarray | None
-    """Which rows of `data`; None for all."""
+    rows: Rows
+    source: str
     split: str
 
-    @property
-    def taken(self) -> Dataset:
-        """The rows themselves."""
-        return self.data if self.index is None else self.data.take(self.index)
 
-
-def choose(vae: VAE, source: str, split: str | None = None) -> Chosen:
+def choose(vae: VAE, source: str, split: str | None = None, own: bool = False) -> Chosen:
     """Read the rows that were asked for: the columns the model was fitted on, in their order.
 
-    "train" and "validation" are the rows the run trained on and held out, if the source is its own data; of
-    other data "train" and "test" are parts they may come in.
+    Args:
+        vae: the fitted model.
+        source: what `minamo.data.load` takes.
+        split: "train" and "validation" are the rows the run trained on and held out, if the source is its own
+            data; of other data "train" and "test" are the parts they may come in. None takes all rows of the
+            training part, or of data that do not come in parts.
+        own: the source was not named, so it must be what it was when the run was fitted.
     """
     from minamo.data import load
     from minamo.data.dataset import aligned
@@ -61,20 +62,29 @@ def choose(vae: VAE, source: str, split: str | None = None) -> Chosen:
 
     if split is not None:
         check("split", split, SPLITS)
+    high = vae.description_["range"][1]
     if split in ("train", "validation"):
-        data = aligned(load(source), vae.schema_)
+        data = aligned(load(source), vae.schema_, high)
         if data.fingerprint() == vae.description_["fingerprint"]:
             train, held_out = split_rows(len(data), vae.validation, vae.seed_)
             index = train if split == "train" else held_out
             if not len(index):
                 raise ConfigError("the run held out no validation rows; say train")
-            return Chosen(data, index, split)
+            return Chosen(vae.rows(data, index), data.name, split)
+        if own:
+            raise ConfigError(f"{source} is not what it was when the run was fitted (its fingerprint differs)")
         if split == "validation":
             raise ConfigError(
-                f"{source} is not the data of this run, so it has no validation rows; say train, test or all"
+                f"{source} is not the data of this run and has no validation rows; say train, test or all"
             )
-    data = aligned(load(source, None if split == "all" else split), vae.schema_)
-    return Chosen(data, None, split or data.part)
+    data = aligned(load(source, None if split == "all" else split), vae.schema_, high)
+    return Chosen(vae.rows(data), data.name, split or "all")
+
+
+def intensities(vae: VAE, x: np.ndarray) -> np.ndarray:
+    """Bring pictures of other units than [0, 1] to it, by the range of the data the model was fitted on."""
+    low, high = vae.description_["range"]
+    return x if low >= 0 and high <= 1 else (x - low) / (high - low)
 
 
 def absolute(source: str) -> str:

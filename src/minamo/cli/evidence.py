@@ -11,7 +11,6 @@ import typer
 from minamo.cli import arguments as a
 
 if TYPE_CHECKING:
-    from minamo.data import Rows
     from minamo.estimator import VAE
     from minamo.evidence import Evidence
 
@@ -28,12 +27,12 @@ def evidence(
 ) -> None:
     """Measure a fitted model: ELBO, its two terms and IWAE-K, with standard errors."""
     vae = a.open_model(run)
-    rows, where = _rows(vae, run, source, split)
-    found = vae.evidence(rows, samples, seed=seed)
+    chosen = _choose(vae, run, source, split)
+    found = vae.evidence(chosen.rows, samples, seed=seed)
     if as_json:
-        print(json.dumps({**found.to_json(), **where}))
+        print(json.dumps({**found.to_json(), "source": chosen.source, "split": chosen.split}))
     else:
-        show(found, f"{where['source']}, {where['split']}")
+        show(found, f"{chosen.source}, {chosen.split}")
 
 
 def show(found: Evidence, title: str) -> None:
@@ -52,19 +51,15 @@ def show(found: Evidence, title: str) -> None:
     console.print(f"{found.elbo.n} data; densities with respect to {found.reference}", soft_wrap=True)
 
 
-def _rows(vae: VAE, run: Path, source: str | None, split: str | None) -> tuple[Rows, dict[str, str]]:
-    """The rows that were asked for, and what to call them."""
-    from minamo.data.builtin import ADDRESSES
+def _choose(vae: VAE, run: Path, source: str | None, split: str | None) -> a.Chosen:
+    """The rows that were asked for; of data that come in parts the test rows are meant, of its own the held-out."""
+    from minamo.data.source import has_test
     from minamo.errors import ConfigError
     from minamo.run import Run
 
-    if source is None:
-        if run.is_file():
-            raise ConfigError("a model file does not know where its data lie: name a SOURCE")
-        source = str(Run.open(run).config["source"])
-        split = split or ("validation" if vae.validation else "train")
-    elif split is None and source in ADDRESSES:
-        # Of data that come in parts the test rows are meant.
-        split = "test"
-    chosen = a.choose(vae, source, split)
-    return vae.rows(chosen.data, chosen.index), {"source": chosen.data.name, "split": chosen.split}
+    if source is not None:
+        return a.choose(vae, source, split or ("test" if has_test(source) else None))
+    if run.is_file():
+        raise ConfigError("a model file does not know where its data lie: name a SOURCE")
+    source = str(Run.open(run).config["source"])
+    return a.choose(vae, source, split or ("validation" if vae.validation else "train"), own=split != "test")

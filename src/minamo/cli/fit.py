@@ -40,7 +40,7 @@ def fit(
     scale: Annotated[
         str | None, option("sigma of a normal likelihood: a number, shared (learned) or analytic.")
     ] = None,
-    latent_dim: Annotated[int | None, option("Latents; default 20, fewer for few columns.", "--latent")] = None,
+    latent_dim: Annotated[int | None, option("Latents; default 32, fewer for few columns.", "--latent")] = None,
     net: Annotated[str | None, option("mlp or linear.")] = None,
     hidden: Annotated[str | None, option("Widths of the encoder's hidden layers, such as 400,400.")] = None,
     binarize: Annotated[str | None, option("none, dynamic or fixed.")] = None,
@@ -85,6 +85,8 @@ def _reopen(
     output: Path, source: str | None, given: dict[str, Any], config: Path | None
 ) -> tuple[Run, VAE, Plan, State | None]:
     """Take up a run where its last checkpoint left it."""
+    import torch
+
     from minamo.data import load
     from minamo.errors import ConfigError, RunError
     from minamo.estimator import VAE
@@ -101,18 +103,25 @@ def _reopen(
     plan = vae.plan(load(name))
     if plan.description["fingerprint"] != stored["fingerprint"]:
         raise RunError(f"{name} is not the data this run began with (its fingerprint differs)")
+    if given:
+        run.record({**stored, "params": plan.description["params"]})
     state = run.checkpoint()
     run.rewind(state.epoch if state else 0)
     print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
+    if torch.get_num_threads() != stored["threads"]:
+        then, now = stored["threads"], torch.get_num_threads()
+        print(f"note: begun with {then} threads, going on with {now}: equal in law, not to the bit", file=sys.stderr)
     return run, vae, plan, state
 
 
 def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
-    from minamo.cli.main import INTERRUPTED
     from minamo.cli.progress import Progress
     from minamo.errors import TrainingError
-    from minamo.training import DROPS
+    from minamo.training import DROPS, State
 
+    if state is None:
+        state = State.beginning(plan.model, plan.settings, plan.watch_name)
+    run.save(state, plan.description)
     saved = time.monotonic()
     finished = False
     try:
@@ -126,16 +135,13 @@ def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
                     saved = time.monotonic()
         finished = True
     except KeyboardInterrupt:
-        epoch = state.epoch if state else 0
-        print(f"minamo: stopped after epoch {epoch}; minamo fit -o {run.path} --resume goes on", file=sys.stderr)
+        print(f"minamo: stopped after epoch {state.epoch}; minamo fit -o {run.path} --resume goes on", file=sys.stderr)
     except TrainingError as error:
         raise TrainingError(f"{error}; the run is in {run.path}") from error
     finally:
-        if state is not None:
-            run.save(state, plan.description)
+        run.save(state, plan.description)
     if not finished:
-        return INTERRUPTED
-    assert state is not None
+        return a.INTERRUPTED
     _finish(run, vae, plan, state)
     return 0
 
@@ -143,12 +149,16 @@ def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
 def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
     """Measure the fitted model and draw its pictures."""
     from minamo.cli.evidence import show
+    from minamo.plan import floor_note
 
     if state.stopped:
         why = f"converged: no clear improvement since epoch {state.epoch - state.plateau.since}, at three step sizes"
     else:
         why = f"stopped by the cap of {plan.settings.max_epochs} epochs; --resume with a larger --max-epochs goes on"
     print(f"{why}; best weights from epoch {state.best_epoch}, {state.record['seconds']:.0f} s", file=sys.stderr)
+    floor = floor_note(plan.model)
+    if floor:
+        print(f"warning: {floor}", file=sys.stderr)
     found = vae.evidence(_shown_rows(vae, plan))
     run.save_evidence(found.to_json())
     _draw(run, vae, plan, state)
@@ -161,12 +171,15 @@ def _draw(run: Run, vae: VAE, plan: Plan, state: State) -> None:
     from minamo.report import curves, grid, pairs
     from minamo.run import CURVES, RECONSTRUCTIONS, SAMPLES
 
-    pictures = {CURVES: curves(run.history(), state.best_epoch)}
+    history, pictures = run.history(), {}
+    if history:
+        pictures[CURVES] = curves(history, state.best_epoch)
     if a.is_picture(vae):
         shape = vae.schema_.shape
         rows = _shown_rows(vae, plan).first(PAIRS)
-        pictures[SAMPLES] = grid(vae.sample(SHOWN), shape)
-        pictures[RECONSTRUCTIONS] = pairs(vae.seen(rows), vae.reconstruct(rows), shape)
+        x, again, new = (a.intensities(vae, v) for v in (vae.seen(rows), vae.reconstruct(rows), vae.sample(SHOWN)))
+        pictures[SAMPLES] = grid(new, shape)
+        pictures[RECONSTRUCTIONS] = pairs(x, again, shape)
     for name, content in pictures.items():
         write_atomically(run.place(name), lambda file, content=content: file.write(content))
 
@@ -177,7 +190,7 @@ def _shown_rows(vae: VAE, plan: Plan) -> Rows:
 
     if plan.watched is not None:
         return plan.watched
-    return plan.rows.drawn_once(stream(vae.seed_, "binarize", "shown"))
+    return plan.rows.drawn_once(stream(vae.seed_, "binarize", vae.description_["data"]["part"]))
 
 
 def _planned(vae: VAE, data: Dataset) -> Plan:
@@ -248,6 +261,8 @@ def _from_file(config: Path | None) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise ConfigError(f"{config} must hold one JSON object of VAE parameters")
     stored = stored.get("params", stored)
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{config} must hold one JSON object of VAE parameters")
     known = list(VAE().get_params())
     for name in stored:
         if name not in known:

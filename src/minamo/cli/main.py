@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 import typer
 
 from minamo.cli import data, encode, evidence, fit, reconstruct, sample, score
+from minamo.cli.arguments import INTERRUPTED
 from minamo.errors import MinamoError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="minamo",
@@ -52,6 +51,10 @@ def run(arguments: list[str] | None = None) -> int:
         return _refuse(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except MemoryError as error:
         return _refuse(f"not enough memory ({error}); use fewer rows, or a smaller type such as float32")
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        return _refuse("not enough memory for arrays of this size: use fewer latents, narrower layers, fewer samples")
     except (KeyboardInterrupt, typer.Abort):
         return _refuse("interrupted", INTERRUPTED)
 

@@ -14,21 +14,19 @@ def reconstruct(
     source: a.SourceArgument,
     output: a.OutputOption,
     split: a.SplitOption = None,
-    n: Annotated[int, typer.Option("-n", "--number", help="Rows in a picture.")] = 32,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Rows in a picture.")] = 32,
 ) -> None:
     """Encode and decode: the decoder mean at the posterior mean of every row."""
     from minamo.report import pairs
 
     a.check_ending(output, (".png", ".npz", ".npy", ".csv"))
     vae = a.open_model(run)
-    data = a.choose(vae, source, split).taken
+    rows = a.choose(vae, source, split).rows
     if output.suffix.lower() == ".png":
-        import numpy as np
-
-        data = data.take(np.arange(min(n, len(data))))
-        seen = vae.seen(data)
-        a.write_picture(output, vae, lambda shape: pairs(seen, vae.reconstruct(data), shape))
-        print(f"{output}: {a.counted(len(data), 'row')} above their reconstructions")
+        rows = rows.first(n)
+        shown = a.intensities(vae, vae.seen(rows)), a.intensities(vae, vae.reconstruct(rows))
+        a.write_picture(output, vae, lambda shape: pairs(*shown, shape))
+        print(f"{output}: {a.counted(len(rows), 'row')} above their reconstructions")
         return
-    a.write_values(output, vae.reconstruct(data), a.column_names(vae))
-    print(f"{output}: reconstructions of {a.counted(len(data), 'row')}")
+    a.write_values(output, vae.reconstruct(rows), a.column_names(vae))
+    print(f"{output}: reconstructions of {a.counted(len(rows), 'row')}")

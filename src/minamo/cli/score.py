@@ -19,6 +19,6 @@ def score(
     """Write log p(x) of every row (IWAE-K, nats): low values are surprising rows."""
     a.check_ending(output, (".npz", ".npy", ".csv"))
     vae = a.open_model(run)
-    log_p = vae.score_samples(a.choose(vae, source, split).taken, samples)
+    log_p = vae.score_samples(a.choose(vae, source, split).rows, samples)
     a.write_values(output, log_p[:, None], ["log_p"])
     print(f"{output}: log p(x) of {a.counted(len(log_p), 'row')}, mean {log_p.mean():.4f} nats")

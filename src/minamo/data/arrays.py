@@ -19,7 +19,10 @@ PARTS = {"train": ("x_train", "X_train", "train"), "test": ("x_test", "X_test", 
 
 def read_npy(path: Path) -> Dataset:
     """Read one array."""
-    return as_dataset(_guarded(path, lambda: np.load(path, allow_pickle=False)), path.name)
+    x = _guarded(path, lambda: np.load(path, allow_pickle=False))
+    if not isinstance(x, np.ndarray):
+        raise DataError(f"{path.name} is an archive of arrays: give it the ending .npz")
+    return as_dataset(x, path.name)
 
 
 def read_npz(path: Path, part: str | None = None, key: str = "") -> Dataset:
@@ -31,6 +34,8 @@ def read_npz(path: Path, part: str | None = None, key: str = "") -> Dataset:
         key: the name of an array in the file.
     """
     archive: Any = _guarded(path, lambda: np.load(path, allow_pickle=False))
+    if isinstance(archive, np.ndarray):
+        raise DataError(f"{path.name} holds one bare array: give it the ending .npy")
     with archive:
         names = list(archive.files)
         if key:
@@ -42,7 +47,18 @@ def read_npz(path: Path, part: str | None = None, key: str = "") -> Dataset:
         if part not in (None, taken):
             raise DataError(f"{path.name}:{chosen} has no {part} part, only all its rows")
         x = _guarded(path, lambda: archive[chosen])
+        if not isinstance(x, np.ndarray):
+            raise DataError(f"{path.name}:{chosen} is not an array; an .npz is what numpy.savez writes")
     return as_dataset(x, f"{path.name}:{chosen}", part=taken)
+
+
+def has_test(path: Path) -> bool:
+    """Whether an .npz names a test part; False for a file that cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(f"{name}.npy" in archive.namelist() for name in PARTS["test"])
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _choose(path: Path, archive: Any, names: list[str], part: str | None) -> tuple[str, str]:
@@ -52,7 +68,7 @@ def _choose(path: Path, archive: Any, names: list[str], part: str | None) -> tup
             raise DataError(f"{path.name} has no {part} part; it has {', '.join(names)}")
         wanted = part or "train"
         return parts[wanted], wanted
-    tables = [n for n in names if _guarded(path, lambda n=n: archive[n].ndim) >= 2] if len(names) > 1 else names
+    tables = [n for n in names if len(_shape(archive, n)) >= 2] if len(names) > 1 else names
     usual = [n for n in tables if n in ("x", "X", "data")]
     if len(tables) == 1 or usual:
         return (usual or tables)[0], "all"
@@ -60,10 +76,23 @@ def _choose(path: Path, archive: Any, names: list[str], part: str | None) -> tup
     raise DataError(f"{path.name} holds the arrays {listed}; say which one: {path.name}:NAME")
 
 
+def _shape(archive: Any, name: str) -> tuple[int, ...]:
+    """The shape of a member, from its header alone; () where it is no array."""
+    try:
+        with archive.zip.open(f"{name}.npy") as file:
+            version = np.lib.format.read_magic(file)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return reader(file)[0]
+    except (KeyError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return ()
+
+
 def _guarded(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise DataError(
             f"{path.name} is damaged or cut short ({_first_line(error)}): copy or write it again"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -80,7 +81,7 @@ def fetch(name: str) -> Path:
         try:
             with urllib.request.urlopen(url, timeout=30) as response:
                 pixels = gzip.decompress(response.read())[IDX_HEADER:]
-        except (urllib.error.URLError, OSError, EOFError, zlib.error) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{name} is not in {cache()} and could not be downloaded ({error}): "
                 f"put {name}.npz (arrays x_train, x_test) there, or name its folder in MINAMO_DATA"

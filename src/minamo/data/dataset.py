@@ -93,7 +93,9 @@ def _plain(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "b":
         return x.view(np.uint8)
     if x.dtype.kind == "u" and x.dtype.itemsize > 1:
-        return x.astype(np.int64)
+        if x.dtype.itemsize == 8 and x.max() > np.iinfo(np.int64).max:
+            raise DataError(f"the largest value, {x.max()}, does not fit a signed 64-bit integer: store float64")
+        return x.astype(np.int32 if x.dtype.itemsize == 2 else np.int64)
     if not x.dtype.isnative or x.dtype.itemsize > 8:
         return x.astype(np.float64 if x.dtype.kind == "f" else np.int64)
     return np.ascontiguousarray(x) if any(s < 0 for s in x.strides) else x
@@ -119,8 +121,13 @@ def refuse_non_finite(data: Dataset) -> None:
         row += len(block)
 
 
-def aligned(data: Dataset, schema: Schema) -> Dataset:
+def aligned(data: Dataset, schema: Schema, high: float) -> Dataset:
     """Return `data` with the columns that a model was fitted on, by name where both have names.
+
+    Args:
+        data: as read.
+        schema: of the data the model was fitted on.
+        high: their largest value.
 
     Raises:
         DataError: a column is missing or was not there before, or the number of columns differs.
@@ -147,6 +154,14 @@ def aligned(data: Dataset, schema: Schema) -> Dataset:
         raise DataError(
             f"{data.name} has rows of shape {data.schema.shape}; this model was fitted on rows of shape {schema.shape}"
         )
-    # Bytes are read with the divisor the model knows; other values already are in its units.
-    divisor = schema.divisor if data.x.dtype == np.uint8 else 1.0
-    return replace(data, schema=replace(schema, divisor=divisor))
+    return replace(data, schema=replace(schema, divisor=divisor_for(data, schema, high)))
+
+
+def divisor_for(data: Dataset, schema: Schema, high: float) -> float:
+    """How stored values become the units of a model: bytes by its own divisor, or by 255 where it knows [0, 1].
+
+    All other values are in its units already.
+    """
+    if data.x.dtype != np.uint8:
+        return 1.0
+    return data.schema.divisor if schema.divisor == 1.0 and high <= 1 else schema.divisor

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.distributions.constraints import Constraint
 
 from minamo.data.dataset import Dataset
-from minamo.errors import SupportError
+from minamo.errors import DataError, SupportError
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Facts:
     """[D], float64."""
     var: np.ndarray
     """[D], float64, divisor n."""
+
+    def with_range_of(self, other: Facts) -> Facts:
+        """The same moments, with the range of both."""
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return replace(self, low=low, high=high, binary=self.binary and other.binary)
 
     @property
     def constant(self) -> np.ndarray:
@@ -49,9 +54,13 @@ def gather(data: Dataset, index: np.ndarray | None = None) -> Facts:
         m = len(block)
         block_mean = block.mean(0, dtype=np.float64)
         delta = block_mean - mean
-        square += ((block - block_mean) ** 2).sum(0, dtype=np.float64) + delta**2 * n * m / (n + m)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below, by name
+            square += ((block - block_mean) ** 2).sum(0, dtype=np.float64) + delta**2 * n * m / (n + m)
         mean += delta * m / (n + m)
         n += m
+    if not np.isfinite(square).all():
+        column = data.schema.column(int(np.flatnonzero(~np.isfinite(square))[0]))
+        raise DataError(f"{data.name} has values in {column} too large to be squared (above about 1e150): rescale it")
     low, high = float(least.min()), float(most.max())
     var = np.where(least == most, 0.0, square / max(n, 1))
     return Facts(n, low, high, binary, mean, var)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ import numpy as np
 from minamo.data.dataset import Dataset, as_dataset
 from minamo.errors import DataError
 
+EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+"""Pillow's modes of 8 bits a channel or fewer."""
+BROKEN = (OSError, ValueError, SyntaxError, struct.error)
+"""What Pillow's readers raise on damaged files, beside its own errors."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
@@ -22,13 +27,19 @@ def read(folder: Path) -> Dataset:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
     if not files:
         raise DataError(f"the folder '{folder.name}' holds no images ({', '.join(ENDINGS)})")
-    pictures = []
+    pictures: list[np.ndarray] = []
     for file in files:
         try:
             with Image.open(file) as picture:
-                grey = picture.mode in ("1", "L", "I;16")
-                pictures.append(np.asarray(picture.convert("L" if grey else "RGB")))
-        except (UnidentifiedImageError, OSError, ValueError) as error:
+                if picture.mode not in EIGHT_BIT:
+                    raise DataError(
+                        f"{folder.name}/{file.name} stores more than 8 bits a channel (mode {picture.mode}): "
+                        "convert the images to 8 bits, or save them as one .npy array"
+                    )
+                pictures.append(np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB")))
+        except (*BROKEN, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            if isinstance(error, DataError) or (isinstance(error, OSError) and error.errno):
+                raise
             raise DataError(f"{folder.name}/{file.name} is not an image that can be read: {error}") from error
         first, last = pictures[0].shape[:2], pictures[-1].shape[:2]
         if first != last:

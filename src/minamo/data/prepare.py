@@ -46,7 +46,7 @@ class Prepare:
             return binarize(stored, self.divisor).to(dtype)
         if self.center is None or self.spread is None:
             x = stored.to(dtype)
-            return x if self.divisor == 1.0 else x.div_(self.divisor)
+            return x if self.divisor == 1.0 else x / self.divisor
         # Centered in float64: a column of dates would lose its digits in float32.
         return ((stored.double() / self.divisor - self.center) / self.spread).to(dtype)
 

@@ -30,6 +30,8 @@ class Rows:
         self.x = _shared(x) if isinstance(x, np.ndarray) else x
         self.prepare = prepare
         self.index = torch.arange(len(self.x)) if index is None else torch.from_numpy(index)
+        self.single = self.x.dtype == torch.float32
+        """Whether answers about these rows go back in float32."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -63,13 +65,21 @@ class Rows:
     def drawn_once(self, generator: torch.Generator) -> Rows:
         """Return these rows with binarization drawn now from `generator`, so that every reading is the same.
 
-        Rows that are not binarized are returned as they are.
+        The whole array is drawn, block by block, whichever rows take part (`index` ascends): a row's draw
+        depends on its place in the array and not on the rows chosen beside it. Rows that are not
+        binarized are returned as they are.
         """
         if self.prepare.binarize == "none":
             return self
+        wanted = torch.zeros(len(self.x), dtype=torch.bool)
+        wanted[self.index] = True
+        blocks = []
         with drawing_from(generator):
-            blocks = [binarize(self.x[rows], self.prepare.divisor) for rows in self.index.split(ROWS_AT_ONCE)]
-        return Rows(torch.cat(blocks), replace(self.prepare, divisor=1.0, binarize="none"))
+            for rows in torch.arange(len(self.x)).split(ROWS_AT_ONCE):
+                blocks.append(binarize(self.x[rows], self.prepare.divisor)[wanted[rows]])
+        drawn = Rows(torch.cat(blocks), replace(self.prepare, divisor=1.0, binarize="none"))
+        drawn.single = self.single
+        return drawn
 
 
 def _shared(x: np.ndarray) -> Tensor:

@@ -46,6 +46,13 @@ def load(source: str, part: str | None = None) -> Dataset:
     return whole(reader(path), part)
 
 
+def has_test(source: str) -> bool:
+    """Whether a source comes with a test part."""
+    if source in builtin.NAMES:
+        return source in builtin.ADDRESSES
+    return source.lower().endswith(".npz") and arrays.has_test(Path(source))
+
+
 def whole(data: Dataset, part: str | None) -> Dataset:
     """Return `data`, which has no parts, or refuse the part that was asked for."""
     if part not in (None, "all"):

@@ -20,17 +20,23 @@ def read(path: Path) -> Dataset:
 
     try:
         table = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
+        names = tuple(str(name) for name in table.column_names)
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         reason = str(error).splitlines()[0]
         raise DataError(f"{path.name} cannot be read ({reason}): copy or write it again") from error
-    names = tuple(str(name) for name in table.column_names)
     if not names or not table.num_rows:
         raise DataError(f"{path.name} is empty: {table.num_rows} rows and {len(names)} columns")
-    columns = [_numbers(path, name, column) for name, column in zip(names, table.columns, strict=True)]
-    dtype = np.result_type(*columns)
-    x = np.empty((table.num_rows, len(columns)), dtype)
-    for j, column in enumerate(columns):
-        x[:, j] = column
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{path.name} has more than one column called '{twice[0]}': give every column its own name")
+    kinds = [_kind(path, name, table.column(j)) for j, name in enumerate(names)]
+    x = np.empty((table.num_rows, len(names)), np.result_type(*kinds))
+    for j in range(len(names)):
+        # One column at a time, let go as soon as it is copied: the table is never held twice.
+        x[:, j] = table.column(0).to_numpy()
+        table = table.remove_column(0)
     return as_dataset(x, path.name, kind="table", names=names, divisor=1.0)
 
 
@@ -49,7 +55,8 @@ def _read_parquet(path: Path) -> pyarrow.Table:
     return parquet.read_table(path)
 
 
-def _numbers(path: Path, name: str, column: pyarrow.ChunkedArray) -> np.ndarray:
+def _kind(path: Path, name: str, column: pyarrow.ChunkedArray) -> np.dtype:
+    """The NumPy type of a column, which must be numbers without a gap."""
     import pyarrow.types as types
 
     kind = column.type
@@ -68,7 +75,7 @@ def _numbers(path: Path, name: str, column: pyarrow.ChunkedArray) -> np.ndarray:
         raise DataError(
             f"{path.name} has no value (empty or NaN) at row {row}, column '{name}': fill it, or drop the row"
         )
-    return column.to_numpy()
+    return np.dtype(kind.to_pandas_dtype())
 
 
 def _is_number(cell: object) -> bool:

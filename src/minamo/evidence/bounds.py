@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from minamo.batch import Batch
+from minamo.batch import Batch, Source
 from minamo.model import LatentVariableModel
 
 NUMBERS_AT_ONCE = 2**21
@@ -17,7 +16,7 @@ NUMBERS_AT_ONCE = 2**21
 
 
 class PerDatum(NamedTuple):
-    """One value for every row, [N], nats, plus the posterior means."""
+    """One value for every row, [N], nats, plus the posterior means; float64."""
 
     reconstruction: Tensor
     """J1 = E_q[log p(x|z)], the mean over the draws."""
@@ -30,31 +29,40 @@ class PerDatum(NamedTuple):
 
     @property
     def elbo(self) -> Tensor:
-        """J1 - J2, in float64."""
-        return self.reconstruction.double() - self.kl.double()
+        """J1 - J2."""
+        return self.reconstruction - self.kl
 
 
 def rows_at_once(k: int, n_columns: int) -> int:
-    """How many rows to hand `evaluate` in one batch."""
+    """How many rows to decode k times in one batch."""
     return max(1, NUMBERS_AT_ONCE // (k * n_columns))
 
 
 @torch.no_grad()
-def evaluate(model: LatentVariableModel, batches: Iterable[Batch], k: int, offset: float = 0.0) -> PerDatum:
-    """Evaluate J1, J2 and IWAE-K for every row, in the order of the batches.
+def evaluate(model: LatentVariableModel, source: Source, k: int) -> PerDatum:
+    """Evaluate J1, J2 and IWAE-K for every row, in order; densities are over the source's data units.
 
     Args:
         model: the model; draws come from torch's generator in force (see `randomness.drawing_from`).
-        batches: each row once.
+        source: the rows.
         k: draws of z for each row; done in chunks, so memory does not grow with it.
-        offset: log-determinant of the map from data units to model units, nats, added to J1 and IWAE.
     """
-    parts = [_bounds_of_batch(model, batch, k) for batch in batches]
-    whole = PerDatum(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    n = len(source)
+    # Allocated before the loop: small results kept from batch to batch would lie between the large blocks
+    # that come and go, and the heap would grow with every batch.
+    j1, j2, iwae = torch.empty(3, n, dtype=torch.float64)
+    whole = PerDatum(j1, j2, iwae, torch.empty(n, model.prior.latent_dim, dtype=torch.float64))
+    start = 0
+    for batch in source.batches(rows_at_once(k, source.n_columns)):
+        rows = slice(start, start + len(batch.x))
+        for total, part in zip(whole, _evaluate_batch(model, batch, k), strict=True):
+            total[rows] = part
+        start = rows.stop
+    offset = source.log_det
     return whole._replace(reconstruction=whole.reconstruction + offset, iwae=whole.iwae + offset)
 
 
-def _bounds_of_batch(model: LatentVariableModel, batch: Batch, k: int) -> PerDatum:
+def _evaluate_batch(model: LatentVariableModel, batch: Batch, k: int) -> PerDatum:
     chunk = max(1, NUMBERS_AT_ONCE // batch.x.numel())
     log_w, log_px_z, kl, mean = [], [], torch.zeros(()), torch.zeros(())
     for start in range(0, k, chunk):

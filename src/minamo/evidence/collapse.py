@@ -12,7 +12,7 @@ ACTIVE = 0.01
 
 def active_units(z_mean: Tensor) -> int:
     """Count the latents whose posterior mean [N, latent_dim] moves with x."""
-    return int((z_mean.var(0) > ACTIVE).sum())
+    return int((z_mean.var(0, correction=0) > ACTIVE).sum())
 
 
 def covariance_eigenvalues(x: Tensor) -> np.ndarray:

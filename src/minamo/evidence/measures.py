@@ -74,7 +74,7 @@ class Evidence:
 
     def to_json(self) -> dict[str, Any]:
         """Return `{name: {"value", "se", "n", "unit"}}` and, beside them, `samples` and `reference`."""
-        plain = {name: {f.name: getattr(m, f.name) for f in fields(m)} for name, m in self.measures.items()}
+        plain = {name: {f.name: _json(getattr(m, f.name)) for f in fields(m)} for name, m in self.measures.items()}
         return {**plain, "samples": self.samples, "reference": self.reference}
 
     def __str__(self) -> str:
@@ -84,6 +84,11 @@ class Evidence:
         lines = [f"{name:<{wide[0]}}  {number:>{wide[1]}}  {unit}" for name, number, unit in rows]
         n = self.elbo.n
         return "\n".join([*lines, f"{n} data; densities with respect to {self.reference}"])
+
+
+def _json(value: Any) -> Any:
+    """JSON has no infinity and no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def summarize(per_datum: PerDatum, k: int, n_columns: int, likelihood: Likelihood, unit: str) -> Evidence:

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from minamo.data import Rows
 from minamo.errors import TrainingError
-from minamo.evidence import PerDatum, evaluate, rows_at_once
+from minamo.evidence import PerDatum, evaluate
 from minamo.likelihoods import Normal
 from minamo.model import Draw, LatentVariableModel
 from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
-from minamo.training.convergence import HELD_OUT, TRAINED_ON, Plateau
 from minamo.training.state import Settings, State, copied, moments_of
 
 AVERAGE = 0.999
@@ -45,7 +44,7 @@ def train(
     so slow improvements still show while the steps are large.
 
     Yields the state after every epoch; the caller's loop body is the callback. The model holds the best
-    weights once the generator has ended; after an interruption `state.best` has them.
+    weights once the generator has ended, in whichever way.
 
     Args:
         model: trained in place.
@@ -62,31 +61,31 @@ def train(
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     if state is None:
-        weights = copied(model.state_dict())
-        state = State(0, weights, weights, {}, settings.learning_rate, weights, -math.inf, 0)
-        state = replace(state, plateau=Plateau(z=HELD_OUT if watch_name == "validation" else TRAINED_ON))
+        state = State.beginning(model, settings, watch_name)
     average = copy.deepcopy(model).requires_grad_(False)
     started = time.perf_counter() - state.record.get("seconds", 0.0)
     note = None
     state.put_back(model, average, optimizer)
-    while state.stopped is None and state.epoch < settings.max_epochs:
-        result = _epoch(model, average, optimizer, objective, rows, watched, settings, state.epoch + 1)
-        problem = result.problem(model)
-        if problem:
-            state, note = _recover(state, problem)
-            state.put_back(model, average, optimizer)
-            continue
-        state = _advance(state, result, model, average, optimizer, settings)
-        record = {**result.record(state, watch_name), "seconds": time.perf_counter() - started}
-        if isinstance(model.likelihood, Normal):
-            record["scale"] = float(model.likelihood.scale.detach())
-        if note:
-            record["note"], note = note, None
-        state = replace(state, record=record)
-        yield state
-        if state.learning_rate != optimizer.param_groups[0]["lr"]:
-            state.put_back(model, average, optimizer)
-    model.load_state_dict(state.best)
+    try:
+        while state.stopped is None and state.epoch < settings.max_epochs:
+            result = _epoch(model, average, optimizer, objective, rows, watched, settings, state.epoch + 1)
+            problem = result.problem(model)
+            if problem:
+                state, note = _recover(state, problem)
+                state.put_back(model, average, optimizer)
+                continue
+            state = _advance(state, result, model, average, optimizer, settings)
+            record = {**result.record(state, watch_name), "seconds": time.perf_counter() - started}
+            if isinstance(model.likelihood, Normal):
+                record["scale"] = float(model.likelihood.scale.detach())
+            if note:
+                record["note"], note = note, None
+            state = replace(state, record=record)
+            yield state
+            if state.learning_rate != optimizer.param_groups[0]["lr"]:
+                state.put_back(model, average, optimizer)
+    finally:
+        model.load_state_dict(state.best)
 
 
 class _Result(NamedTuple):
@@ -172,8 +171,7 @@ def _watch(model: LatentVariableModel, watched: Rows | None, seed: int) -> PerDa
     if watched is None:
         return None
     with drawing_from(stream(seed, "watch")):
-        size = rows_at_once(1, watched.n_columns)
-        return evaluate(model, watched.batches(size), 1, watched.log_det)
+        return evaluate(model, watched, 1)
 
 
 def _advance(

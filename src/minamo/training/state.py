@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from minamo.training.convergence import Plateau
+from minamo.training.convergence import HELD_OUT, TRAINED_ON, Plateau
 
 Tensors = dict[str, Tensor]
 
@@ -50,6 +51,13 @@ class State:
     """Why training ended, or None."""
     record: dict[str, Any] = field(default_factory=dict)
     """What the log says about this epoch."""
+
+    @classmethod
+    def beginning(cls, model: nn.Module, settings: Settings, watch_name: str = "validation") -> State:
+        """The state before the first epoch."""
+        weights = copied(model.state_dict())
+        plateau = Plateau(z=HELD_OUT if watch_name == "validation" else TRAINED_ON)
+        return cls(0, weights, weights, {}, settings.learning_rate, weights, -math.inf, 0, plateau)
 
     def to_parts(self) -> tuple[Tensors, dict[str, Any]]:
         """Return (tensors, plain values), from which `from_parts` rebuilds the state exactly."""
