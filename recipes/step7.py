@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from minamo import LatentVariableModel, load
@@ -48,5 +49,6 @@ def losses(epochs: int = 30, seed: int = 0) -> Iterator[tuple[float, float]]:
 
 
 if __name__ == "__main__":
+    torch.set_flush_denormal(True)  # as minamo fit does
     for epoch, (loss, seconds) in enumerate(losses(), start=1):
         print(f"epoch {epoch:>2}  loss {loss:.2f}  {seconds:.0f} s", flush=True)

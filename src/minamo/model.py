@@ -6,7 +6,8 @@ z ~ prior p(z)      x | z ~ likelihood p(x|z)      z | x ~ posterior q(z|x)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,12 @@ from minamo.posteriors import Posterior
 from minamo.priors import Prior
 
 
-class Draw(NamedTuple):
-    """K reparameterized draws of z for B rows. Log-densities are in nats, summed over the event."""
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """K reparameterized draws of z for B rows. Log-densities are in nats, summed over the event.
+
+    What is not given is computed when it is first asked for, and once.
+    """
 
     z: Tensor
     """[K, B, latent_dim]."""
@@ -30,12 +35,12 @@ class Draw(NamedTuple):
     p: Distribution
     """p(z)."""
 
-    @property
+    @cached_property
     def log_pz(self) -> Tensor:
         """Log p(z), [K, B]."""
         return self.p.log_prob(self.z)
 
-    @property
+    @cached_property
     def log_qz(self) -> Tensor:
         """Log q(z|x), [K, B]."""
         return self.q.log_prob(self.z)
@@ -45,7 +50,7 @@ class Draw(NamedTuple):
         """Log p(x, z) / q(z|x), [K, B]: its expectation is the ELBO, its log-mean-exp IWAE-K."""
         return self.log_px_z + self.log_pz - self.log_qz
 
-    @property
+    @cached_property
     def kl(self) -> Tensor:
         """KL(q(z|x) || p(z)), [B]: closed form where torch has one, else the mean over the K draws."""
         try:

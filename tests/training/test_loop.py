@@ -139,10 +139,10 @@ class Poison:
                 self.spent += 1
                 nan = torch.tensor(float("nan"))
                 if term == "reconstruction":
-                    return made._replace(log_px_z=made.log_px_z * nan)
+                    return replace(made, log_px_z=made.log_px_z * nan)
                 q = made.q.expand(made.q.batch_shape)
                 q.base_dist.loc = q.base_dist.loc * nan  # type: ignore[attr-defined]
-                return made._replace(q=q)
+                return replace(made, q=q)
             return made
 
         monkeypatch.setattr(LatentVariableModel, "draw", draw)

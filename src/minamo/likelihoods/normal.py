@@ -6,9 +6,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, constraints
-from torch.distributions import Normal as TorchNormal
+from torch.distributions import Distribution, constraints
 
+from minamo.distributions import IsotropicNormal
 from minamo.errors import ConfigError
 from minamo.likelihoods.base import Likelihood
 from minamo.nets import Mlp
@@ -61,7 +61,7 @@ class Normal(Likelihood):
 
     def forward(self, z: Tensor) -> Distribution:
         """Return p(x|z)."""
-        return Independent(TorchNormal(self.net(z), self.scale, validate_args=False), 1, validate_args=False)
+        return IsotropicNormal(self.net(z), self.scale)
 
     @torch.no_grad()
     def start_from(self, mean: Tensor, var: Tensor) -> None:

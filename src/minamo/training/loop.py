@@ -92,19 +92,22 @@ class _Result(NamedTuple):
     """What one epoch gave."""
 
     epoch: int
-    terms: Tensor
-    """[steps, 3]: rows in the batch, mean J1, mean J2, before the step."""
+    j1: Tensor
+    """[N], in the order of the steps, each before its own step."""
+    j2: Tensor
+    batch_size: int
     log_det: float
     watched: PerDatum | None
     seconds: float
 
     def problem(self, model: LatentVariableModel) -> str | None:
         """Name the first term that is not finite, or None."""
-        bad = ~torch.isfinite(self.terms)
-        if bad.any():
-            step = int(bad.any(1).nonzero()[0])
-            term = "reconstruction" if bad[step, 1] else "KL"
-            return f"the {term} term is not finite at epoch {self.epoch}, step {step + 1}"
+        bad = [torch.nonzero(~torch.isfinite(term)) for term in (self.j1, self.j2)]
+        first = [int(found[0]) // self.batch_size if len(found) else math.inf for found in bad]
+        if min(first) < math.inf:
+            # Where both fail at once, a KL that is not finite has made the draw and so the reconstruction fail.
+            term = "KL" if first[1] <= first[0] else "reconstruction"
+            return f"the {term} term is not finite at epoch {self.epoch}, step {min(first) + 1}"
         if self.watched is not None:
             for term in ("reconstruction", "kl"):
                 if not torch.isfinite(getattr(self.watched, term)).all():
@@ -115,9 +118,8 @@ class _Result(NamedTuple):
 
     def record(self, state: State, watch_name: str) -> dict[str, float]:
         """The line of the log: exact means over all rows, nats per datum in data units."""
-        n, j1, j2 = self.terms.double().unbind(1)
-        j1, j2 = ((n * v).sum().item() / n.sum().item() for v in (j1, j2))
-        j1 += self.log_det
+        j1 = self.j1.double().mean().item() + self.log_det
+        j2 = self.j2.double().mean().item()
         line = {"epoch": self.epoch, "elbo": j1 - j2, "reconstruction": j1, "kl": j2}
         if self.watched is not None:
             for term in ("elbo", "reconstruction", "kl"):
@@ -125,7 +127,7 @@ class _Result(NamedTuple):
         line["best_epoch"] = state.best_epoch
         line["waited"] = state.plateau.since
         line["learning_rate"] = state.learning_rate
-        line["samples_per_s"] = n.sum().item() / self.seconds
+        line["samples_per_s"] = len(self.j1) / self.seconds
         return line
 
 
@@ -140,30 +142,40 @@ def _epoch(
     epoch: int,
 ) -> _Result:
     started = time.perf_counter()
+    means: list[Tensor] = list(average.parameters())
+    weights: list[Tensor] = list(model.parameters())
     before = (epoch - 1) * math.ceil(len(rows) / settings.batch_size)
-    terms = torch.empty(math.ceil(len(rows) / settings.batch_size), 3)
+    j1: list[Tensor] = []
+    j2: list[Tensor] = []
     with drawing_from(stream(settings.seed, "epoch", epoch)):
         for step, batch in enumerate(rows.batches(settings.batch_size, torch.randperm(len(rows)))):
             draw = model.draw(batch)
-            optimizer.zero_grad()
+            for weight in weights:
+                weight.grad = None
             (-objective(draw).mean()).backward()
             optimizer.step()
             model.likelihood.maximize(draw.log_px_z.detach())
-            _follow(average, model, before + step)
+            _follow(means, weights, before + step)
             # Kept as tensors: nothing waits for a number inside the loop.
-            terms[step, 0] = len(batch.x)
-            terms[step, 1] = draw.log_px_z.detach().mean()
-            terms[step, 2] = draw.kl.detach().mean()
+            j1.append(draw.log_px_z.detach()[0])
+            j2.append(draw.kl.detach())
     seconds = time.perf_counter() - started
-    return _Result(epoch, terms, rows.log_det, _watch(average, watched, settings.seed), seconds)
+    return _Result(
+        epoch,
+        torch.cat(j1),
+        torch.cat(j2),
+        settings.batch_size,
+        rows.log_det,
+        _watch(average, watched, settings.seed),
+        seconds,
+    )
 
 
 @torch.no_grad()
-def _follow(average: LatentVariableModel, model: LatentVariableModel, step: int) -> None:
-    """Move the average towards the weights; early on it forgets its beginning fast."""
+def _follow(means: list[Tensor], weights: list[Tensor], step: int) -> None:
+    """Move the averages towards the weights; early on they forget their beginning fast."""
     decay = min(AVERAGE, (1 + step) / (10 + step))
-    for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
-        mean.lerp_(weight, 1 - decay)
+    torch._foreach_lerp_(means, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _watch(model: LatentVariableModel, watched: Rows | None, seed: int) -> PerDatum | None:
