@@ -80,7 +80,7 @@ def test_analytic_scale_converges_to_the_root_mean_squared_error():
 def test_normal_of_scale_one_is_the_textbook_formula():
     """log N(x; xhat, I) = -|x - xhat|^2 / 2 - (D/2) log 2 pi."""
     net = decoder(2, 784)
-    likelihood = LIKELIHOODS[1].build(net)
+    likelihood = LIKELIHOODS[1].build(net).double()
     z, x = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 784, dtype=torch.float64)
     expected = -0.5 * (x - net(z)).pow(2).sum() - 392 * math.log(2 * math.pi)
     assert float(likelihood(z).log_prob(x).detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
