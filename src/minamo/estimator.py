@@ -51,7 +51,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             data), "none" does not, "auto" does it unless all values lie in [0, 1].
         validation: rows held out to judge convergence: a share below 1, or a number; 0 judges on training rows.
         batch_size: rows in a gradient step.
-        learning_rate: Adam's; None takes 1e-3, or 3e-3 for a linear net. It falls tenfold at the first two
+        learning_rate: Adam's; None takes 1e-3, or 6e-3 for a linear net. It falls tenfold at the first two
             plateaus; the third is convergence.
         max_epochs: a cap, for when patience runs out first.
         patience: epochs (but no fewer than 2000 gradient steps) without a clear improvement that make a plateau;

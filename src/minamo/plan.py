@@ -26,7 +26,7 @@ from minamo.schema import Schema
 from minamo.training import Settings
 
 LATENTS = 32
-LEARNING_RATES = {"mlp": 1e-3, "linear": 3e-3}
+LEARNING_RATES = {"mlp": 1e-3, "linear": 6e-3}
 PATIENT_STEPS = 2000
 """A plateau lasts at least this many gradient steps, however few make an epoch."""
 FORECAST_ROWS = 2000
