@@ -87,24 +87,27 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     rows = Rows(everything.x, everything.prepare, train_index)
     judged = len(held_out) or params["patience"] is not None
     watched = _watched(everything, data.part, train_index, held_out, seed) if judged else None
-    warned = _warnings(data, facts)
-    law = f"likelihood {chosen} ({why})"
-    if chosen == "normal":
-        law += f", scale {params['scale']}"
-    notes = [
+    scale = f", scale {params['scale']}" if chosen == "normal" else ""
+    description["notes"] = [
         f"data {data.name}: {len(data)} rows of {data.schema.n_columns}, {len(held_out)} held out for validation",
-        law,
+        f"likelihood {chosen} ({why}){scale}",
         f"data {prepare.words} ({how})",
         f"{latent_dim} latents, net {params['net']}" + _widths(params),
         *_forecast(params, prepare, rows, latent_dim, chosen),
     ]
-    description["notes"] = notes
+    watch_name = "validation" if len(held_out) else "training"
+    settings = _settings(params, len(train_index), seed)
+    return Plan(model, rows, watched, watch_name, settings, description, _warnings(data, facts))
+
+
+def _settings(params: dict[str, Any], n_rows: int, seed: int) -> Settings:
+    """How to train: a plateau lasts `patience` epochs, and no fewer steps than PATIENT_STEPS."""
     patience = params["patience"]
     if patience is not None:
-        patience = max(patience, math.ceil(PATIENT_STEPS / math.ceil(len(train_index) / params["batch_size"])))
+        steps = math.ceil(n_rows / params["batch_size"])
+        patience = max(patience, math.ceil(PATIENT_STEPS / steps))
     rate = params["learning_rate"] or LEARNING_RATES[params["net"]]
-    settings = Settings(int(params["batch_size"]), rate, params["max_epochs"], patience, seed)
-    return Plan(model, rows, watched, "validation" if len(held_out) else "training", settings, description, warned)
+    return Settings(int(params["batch_size"]), rate, params["max_epochs"], patience, seed)
 
 
 def floor_note(model: LatentVariableModel) -> str | None:
