@@ -2,11 +2,15 @@
 
 import os
 
+import hypothesis
 import pytest
 import torch
 from torch.distributions import Distribution
 
 os.environ.setdefault("COLUMNS", "200")
+# A law does not depend on how busy the machine is.
+hypothesis.settings.register_profile("law", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("law")
 
 
 @pytest.fixture(autouse=True)
