@@ -128,7 +128,7 @@ def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
 
     if state is None:
         state = State.beginning(plan.model, plan.settings, plan.watch_name)
-    run.save(state, plan.description)
+        run.save(state, plan.description)
     saved = time.monotonic()
     finished = False
     try:

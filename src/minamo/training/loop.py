@@ -210,7 +210,6 @@ def _advance(
         if state.drops == DROPS:
             return replace(state, stopped="converged")
         state = state.with_best_weights(state.learning_rate * DROP)
-        state = replace(state, plateau=replace(state.plateau, since=0))
     return state
 
 

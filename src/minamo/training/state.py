@@ -88,8 +88,15 @@ class State:
         set_learning_rate(optimizer, self.learning_rate)
 
     def with_best_weights(self, learning_rate: float) -> State:
-        """Return the state that goes on from the best weights with another learning rate."""
-        return replace(self, weights=self.best, average=self.best, learning_rate=learning_rate, drops=self.drops + 1)
+        """Return the state that goes on from the best weights with another learning rate, its patience renewed."""
+        return replace(
+            self,
+            weights=self.best,
+            average=self.best,
+            learning_rate=learning_rate,
+            drops=self.drops + 1,
+            plateau=replace(self.plateau, since=0),
+        )
 
 
 def copied(tensors: Tensors) -> Tensors:
