@@ -9,7 +9,7 @@ help:
 	@echo "make test   checks and tests, under 12 minutes on 2 cores"
 	@echo "make slow   the minutes-long tests as well; MINAMO_DATA=folder adds those on MNIST"
 	@echo "make check  formatting, types, layers, public names"
-	@echo "make bench  side-by-side timings; needs MINAMO_DATA=folder"
+	@echo "make bench  variances of gradients; side-by-side timings, which need MINAMO_DATA=folder"
 
 $(BIN)/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -36,6 +36,7 @@ check: $(BIN)/installed
 	$(BIN)/pytest tests/test_public_names.py
 
 bench: $(BIN)/installed
+	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/step7.py
 
 clean:

@@ -10,7 +10,6 @@ printed, to show that the work is the same.
 from __future__ import annotations
 
 import multiprocessing
-import platform
 import statistics
 import sys
 import time
@@ -26,11 +25,12 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import results
 from minamo import load
 from recipes.step7 import LATENTS, PIXELS, WIDTH, losses
 
 EPOCHS = 5
-RESULTS = Path(__file__).parent / "RESULTS.md"
+TITLE = "The reference script of step 7: 784-200-20, batch 32, 60,000 rows"
 
 
 class PerSample(Dataset):
@@ -124,12 +124,11 @@ def main() -> None:
         )
     for pipe in pipes.values():
         pipe.send(False)
-    RESULTS.write_text(table(rows))
-    print(RESULTS.read_text())
+    print(results.write(TITLE, table(rows)))
 
 
 def table(rows: list[tuple[float, float, float, float]]) -> str:
-    """The page of results, from (seconds, seconds, loss, loss) of minamo and of the copy, an epoch each."""
+    """The section of results, from (seconds, seconds, loss, loss) of minamo and of the copy, an epoch each."""
     median = statistics.median
     lines = []
     for name, seconds, loss in (
@@ -140,10 +139,7 @@ def table(rows: list[tuple[float, float, float, float]]) -> str:
         lines.append(f"| {name} | {spread} | {60000 / median(seconds):,.0f} | {loss:.2f} |\n")
     ratios = [b / a for a, b, _, _ in rows]
     return (
-        "# Side by side\n\n"
-        "## The reference script of step 7: 784-200-20, batch 32, 60,000 rows\n\n"
-        f"`make bench`, {time.strftime('%Y-%m-%d')}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"Python {platform.python_version()}; {len(rows)} epochs of each, in turn.\n\n"
+        f"{results.circumstances()}; {len(rows)} epochs of each, in turn.\n\n"
         "| | seconds an epoch, median (range) | samples/s | loss after the last epoch |\n|---|---|---|---|\n"
         + "".join(lines)
         + f"\nminamo is {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f} over the pairs).\n"
