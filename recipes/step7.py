@@ -20,6 +20,7 @@ from torch import nn
 
 from minamo import LatentVariableModel, load
 from minamo.data import Prepare, Rows
+from minamo.families import Diagonal
 from minamo.likelihoods import Normal
 from minamo.nets import Mlp
 from minamo.objectives import elbo
@@ -36,7 +37,9 @@ def build(seed: int = 0) -> LatentVariableModel:
     with drawing_from(stream(seed, "weights")):
         encoder = Mlp(PIXELS, 2 * LATENTS, hidden=(WIDTH,), activation=nn.ReLU)
         decoder = Mlp(LATENTS, PIXELS, hidden=(WIDTH,), activation=nn.ReLU, output=nn.Sigmoid())
-    return LatentVariableModel(StandardNormal(LATENTS), Normal(decoder, scale=1.0), Amortized(encoder))
+    return LatentVariableModel(
+        StandardNormal(LATENTS), Normal(decoder, scale=1.0), Amortized(encoder, Diagonal(LATENTS))
+    )
 
 
 def losses(epochs: int = 30, seed: int = 0) -> Iterator[tuple[float, float]]:

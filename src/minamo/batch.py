@@ -1,4 +1,4 @@
-"""Batch: the one contract between data and everything else; Source: what serves batches."""
+"""Batch: the one contract between data and everything else; Source: what serves batches; LogJoint: what scores z."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Batch(NamedTuple):
 
     x: Tensor
     """[B, D], float."""
-    index: Tensor
-    """[B], int64: which rows these are in the data they came from."""
+    index: Tensor | None = None
+    """[B], int64: which rows of the data that the model is trained on these are; None for rows of other data."""
 
 
 class Source(Protocol):
@@ -36,4 +36,17 @@ class Source(Protocol):
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield every row once, in order, `size` at a time."""
+        ...
+
+
+class LogJoint(Protocol):
+    """log p(x, z) of the rows of one batch, as a function of z: all that a posterior sees of the model."""
+
+    def __call__(self, z: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return log p(x, z), [K, B], nats.
+
+        Args:
+            z: [K, B, latent_dim].
+            rows: [B], int64: for which rows of the batch, if not for all.
+        """
         ...

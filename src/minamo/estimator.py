@@ -21,7 +21,7 @@ from minamo import model_file
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
 from minamo.errors import DataError, RunError
-from minamo.evidence import Evidence, evaluate, rows_at_once, summarize
+from minamo.evidence import Evidence, chunks, evaluate, mutual_information, rows_at_once, summarize
 from minamo.model import LatentVariableModel
 from minamo.plan import Plan, build, make_plan, refuse_unsupported
 from minamo.randomness import drawing_from, stream
@@ -34,15 +34,20 @@ ROWS_AT_ONCE = 1024
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A variational autoencoder, fitted until its validation ELBO has stopped improving.
 
-    p(z) = N(0, I); a decoder net gives p(x|z); an encoder net gives q(z|x) = N(mu, diag sigma^2). Maximizes
-    ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z)) <= log p(x), nats per datum, summed over columns ("Auto-Encoding
-    Variational Bayes", Kingma, Welling, 2013).
+    p(z) = N(0, I); a decoder net gives p(x|z); q(z|x) comes from an encoder, unless `posterior` says otherwise.
+    Maximizes ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z)) <= log p(x), nats per datum, summed over columns
+    ("Auto-Encoding Variational Bayes", Kingma, Welling, 2013).
 
     Args:
         latent_dim: width of z; None takes 32, or half the columns where there are fewer than 64.
         likelihood: "bernoulli" for 0/1, "normal" for continuous data, "auto" looks at the data.
         scale: sigma of a Normal likelihood, in model units: a positive number is kept (1 is the literature's
             N(xhat, I)), "shared" learns one for all columns, "analytic" sets it to the root mean squared error.
+        posterior: "amortized": one encoder names q(z|x); "semi-amortized": a few gradient steps on the row's own ELBO
+            follow; "per-datum": every row has a q of its own, no encoder; "exact": p(z|x) itself, for a linear net and
+            a Normal likelihood.
+        family: of q: "diagonal", "full-covariance" or "flow" (a coupling flow).
+        posterior_steps: gradient steps on q for each row of a batch; None takes 5 if semi-amortized, 2 if per-datum.
         net: "mlp", or "linear" for an affine encoder and decoder.
         hidden: widths of the hidden layers of the encoder; the decoder has them in reverse.
         binarize: "dynamic" reads grey values in [0, 1] as probabilities and draws 0/1 afresh for every batch,
@@ -80,6 +85,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         *,
         likelihood: str = "auto",
         scale: float | str = "shared",
+        posterior: str = "amortized",
+        family: str = "diagonal",
+        posterior_steps: int | None = None,
         net: str = "mlp",
         hidden: tuple[int, ...] = (400, 400),
         binarize: str = "none",
@@ -94,6 +102,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.likelihood = likelihood
         self.scale = scale
+        self.posterior = posterior
+        self.family = family
+        self.posterior_steps = posterior_steps
         self.net = net
         self.hidden = hidden
         self.binarize = binarize
@@ -165,9 +176,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Return posterior means E_q[z], [N, latent_dim]; the same rows give the same answers."""
         rows, model = self.rows(X), self._exact()
         with torch.no_grad():
-            means = [
-                model.posterior(b, model.log_joint(b)).mean for b in rows.batches(ROWS_AT_ONCE, dtype=torch.float64)
-            ]
+            size = rows_at_once(1, rows.n_columns * model.posterior.draws)
+            means = [model.infer(batch).mean for batch in rows.batches(size, dtype=torch.float64)]
         return _like(torch.cat(means), rows.single)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -213,8 +223,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         noise = torch.randn(k, 1, self._n_features_out, dtype=torch.float64, generator=stream(self.seed_, "score"))
         found, done = torch.empty(len(rows), dtype=torch.float64), 0
         with torch.no_grad():
-            for batch in rows.batches(rows_at_once(k, rows.n_columns), dtype=torch.float64):
-                log_w = model.draw(batch, noise=noise).log_w
+            size = rows_at_once(k, rows.n_columns * model.posterior.draws)
+            for batch in rows.batches(size, dtype=torch.float64):
+                q = model.infer(batch)
+                log_w = torch.empty(k, len(batch.x), dtype=torch.float64)
+                for some in chunks(k, batch):
+                    log_w[some] = model.draw(batch, some.stop - some.start, noise=noise[some], q=q).log_w
                 found[done : done + len(batch.x)] = torch.logsumexp(log_w, 0)
                 done += len(batch.x)
         return (found - math.log(k) + rows.log_det).numpy()
@@ -228,18 +242,28 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows = self.rows(X)
         with drawing_from(stream(self.seed_ if seed is None else seed, "evidence")):
             found = evaluate(self.model_, rows, k)
-        return summarize(found, k, rows.n_columns, self.model_.likelihood, self.schema_.unit)
+            information = mutual_information(self.model_, rows)
+        return summarize(
+            found,
+            information,
+            k,
+            rows.n_columns,
+            self.model_.likelihood,
+            self.schema_.unit,
+            self.description_.get("forecast"),
+        )
 
     def seen(self, X: Any) -> np.ndarray:
         """Return X as the model sees it, in data units [N, D]: after binarization, where there is any."""
         return torch.cat([self.prepare_.to_data(batch.x) for batch in self.rows(X).batches(ROWS_AT_ONCE)]).numpy()
 
-    def rows(self, X: Any, index: np.ndarray | None = None) -> Rows:
+    def rows(self, X: Any, index: np.ndarray | None = None, own: bool = False) -> Rows:
         """Serve X (or its rows `index`) in model units; binarization is drawn once, by `random_state`.
 
         Args:
             X: an array, a `Dataset`, or `Rows` that are ready.
             index: which rows, int64; default all.
+            own: X is the very data the model was fitted on, so that a per-datum posterior knows its rows.
 
         Raises:
             SupportError: a value lies outside the support of the likelihood.
@@ -250,7 +274,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         data = self._checked(X)
         refuse_unsupported(data, self.description_["likelihood"], self.prepare_.binarize)
         prepare = replace(self.prepare_, divisor=data.schema.divisor)
-        return Rows(data.x, prepare, index).drawn_once(stream(self.seed_, "binarize", data.part))
+        return Rows(data.x, prepare, index, own).drawn_once(stream(self.seed_, "binarize", data.part))
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -270,6 +294,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         try:
             params: Any = description["params"]
             vae = cls(**{**params, "hidden": tuple(params["hidden"])})
+            # A file may be older than some parameters: their defaults are what it was fitted with.
+            description["params"] = {**vae.get_params(), **params}
             model = build(description)
             model.load_state_dict(tensors)
             vae._adopt({k: v for k, v in description.items() if k not in ("kind", "format")}, model)

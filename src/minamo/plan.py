@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch.distributions import constraints
 
 from minamo import words
 from minamo.data import Dataset, Facts, Prepare, Rows, gather, refuse_outside
 from minamo.errors import ConfigError, DataError
-from minamo.evidence import covariance_eigenvalues
+from minamo.evidence import Forecast, forecast
 from minamo.likelihoods import Normal
 from minamo.likelihoods.normal import MIN_SCALE
 from minamo.model import LatentVariableModel
-from minamo.posteriors import Amortized
+from minamo.parameters import as_seed, check_params, plain
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
@@ -33,6 +31,8 @@ FORECAST_ROWS = 2000
 """Rows from which the covariance spectrum is computed when there are more."""
 WATCHED_ROWS = 10_000
 """Training rows on which convergence is judged when none are held out and there are more."""
+WATCHED_IF_OPTIMIZED = 500
+"""Rows on which convergence is judged where each has to be optimized from scratch, after every epoch."""
 NAMED = 5
 """Constant columns named in a message before it says "and so on"."""
 
@@ -65,11 +65,16 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
         chosen, why = words.choose_likelihood(whole, params["binarize"])
     words.check("likelihood", chosen, list(words.LIKELIHOODS))
     prepare, how = _prepare(params, data, facts, chosen)
+    if params["posterior"] == "exact" and (chosen != "normal" or params["net"] != "linear"):
+        raise ConfigError(
+            "posterior exact needs likelihood normal and net linear, where p(z|x) is known; here they are "
+            f"{chosen} and {params['net']}: posterior per-datum comes closest to it"
+        )
     if chosen != "normal" and params["scale"] != "shared":
         raise ConfigError(f"scale {params['scale']} belongs to the normal likelihood; this one is {chosen} ({why})")
     latent_dim = int(params["latent_dim"] or 0) or min(LATENTS, max(1, data.schema.n_columns // 2))
     description = {
-        "params": _plain(params, seed),
+        "params": plain(params, seed),
         "schema": data.schema.to_json(),
         "prepare": prepare.to_json(),
         "likelihood": chosen,
@@ -81,19 +86,23 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     }
     model = build(description)
     model.likelihood.start_from(*prepare.moments(facts))
+    forecast, said = _forecast(params, Rows(data.x, prepare, train_index), latent_dim, chosen, seed)
+    description["forecast"] = forecast
     everything = Rows(data.x, prepare)
     if prepare.binarize == "fixed":
         everything = everything.drawn_once(stream(seed, "binarize", data.part))
-    rows = Rows(everything.x, everything.prepare, train_index)
+    rows = Rows(everything.x, everything.prepare, train_index, own=True)
+    most = WATCHED_IF_OPTIMIZED if params["posterior"] == "per-datum" else WATCHED_ROWS
     judged = len(held_out) or params["patience"] is not None
-    watched = _watched(everything, data.part, train_index, held_out, seed) if judged else None
+    watched = _watched(everything, data.part, train_index, held_out, most, seed) if judged else None
     scale = f", scale {params['scale']}" if chosen == "normal" else ""
     description["notes"] = [
         f"data {data.name}: {len(data)} rows of {data.schema.n_columns}, {len(held_out)} held out for validation",
         f"likelihood {chosen} ({why}){scale}",
         f"data {prepare.words} ({how})",
         f"{latent_dim} latents, net {params['net']}" + _widths(params),
-        *_forecast(params, prepare, rows, latent_dim, chosen),
+        *_posterior_notes(params, watched, held_out),
+        said,
     ]
     watch_name = "validation" if len(held_out) else "training"
     settings = _settings(params, len(train_index), seed)
@@ -124,10 +133,17 @@ def build(description: dict[str, Any]) -> LatentVariableModel:
     n_columns = Schema.from_json(description["schema"]).n_columns
     hidden = tuple(params["hidden"])
     with drawing_from(stream(description["seed"], "weights")):
-        encoder = words.net(params["net"], n_columns, 2 * latent_dim, hidden)
+        posterior = words.posterior(
+            params["posterior"],
+            params["family"],
+            latent_dim,
+            lambda n_outputs: words.net(params["net"], n_columns, n_outputs, hidden),
+            params["posterior_steps"],
+            description["data"]["rows"],
+        )
         decoder = words.net(params["net"], latent_dim, n_columns, hidden[::-1])
     law = words.likelihood(description["likelihood"], decoder, params["scale"])
-    return LatentVariableModel(StandardNormal(latent_dim), law, Amortized(encoder))
+    return LatentVariableModel(StandardNormal(latent_dim), law, posterior).eval()
 
 
 def split(n: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -145,61 +161,6 @@ def split(n: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]
         raise ConfigError(f"validation {validation:g} leaves no row of {n} to train on; hold out fewer")
     order = torch.randperm(n, generator=stream(seed, "split")).numpy()
     return np.sort(order[held:]), np.sort(order[:held])
-
-
-def as_seed(random_state: Any) -> int:
-    """An int as it is; scikit-learn's other kinds give one."""
-    if isinstance(random_state, numbers.Integral):
-        return int(random_state)
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
-        raise ConfigError(f"random_state must be a whole number, got {random_state!r}") from error
-
-
-def _plain(params: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Parameters as JSON has them: NumPy's numbers become Python's."""
-    plain: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, numbers.Integral):
-            value = int(value)
-        elif isinstance(value, numbers.Real):
-            value = float(value)
-        plain[name] = value
-    return {**plain, "random_state": seed, "hidden": [int(w) for w in params["hidden"]]}
-
-
-def check_params(params: dict[str, Any]) -> None:
-    """Raise ConfigError for the first parameter with an impossible value."""
-    for name, least in (("latent_dim", 1), ("batch_size", 1), ("max_epochs", 1), ("patience", 1)):
-        value = params[name]
-        if value is None and name in ("latent_dim", "patience"):
-            continue
-        if not isinstance(value, numbers.Integral) or value < least:
-            raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    rate = params["learning_rate"]
-    if rate is not None and not (_is_real(rate) and 0 < rate < math.inf):
-        raise ConfigError(f"learning_rate must be a positive number, got {rate!r}")
-    held = params["validation"]
-    if not (_is_real(held) and 0 <= held < math.inf and (held < 1 or held == int(held))):
-        raise ConfigError(f"validation must be a share below 1 or a number of rows, got {held!r}")
-    hidden = params["hidden"]
-    whole = isinstance(hidden, tuple | list) and all(isinstance(w, numbers.Integral) and int(w) > 0 for w in hidden)
-    if not whole:
-        raise ConfigError(f"hidden must be widths such as (400, 400), got {hidden!r}")
-    scale = params["scale"]
-    if not isinstance(scale, str) and not (_is_real(scale) and 0 < scale < math.inf):
-        raise ConfigError(f"scale must be positive and finite, 'shared' or 'analytic', got {scale!r}")
-    if isinstance(scale, str):
-        words.check("scale", scale, words.SCALES)
-    words.check("net", params["net"], words.NETS)
-    words.check("binarize", params["binarize"], words.BINARIZE)
-    words.check("preprocess", params["preprocess"], words.PREPROCESS)
-    words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def refuse_unsupported(data: Dataset, likelihood: str, binarize: str) -> None:
@@ -232,13 +193,13 @@ def _prepare(params: dict[str, Any], data: Dataset, facts: Facts, likelihood: st
     return Prepare(data.schema.divisor, binarize=binarize), why
 
 
-def _watched(everything: Rows, part: str, train_index: np.ndarray, held_out: np.ndarray, seed: int) -> Rows:
+def _watched(everything: Rows, part: str, train_index: np.ndarray, held_out: np.ndarray, most: int, seed: int) -> Rows:
     """The rows that judge convergence, with binarization drawn once."""
-    index = held_out
-    if not len(held_out):
-        some = torch.randperm(len(train_index), generator=stream(seed, "watched"))[:WATCHED_ROWS]
-        index = train_index[np.sort(some.numpy())]
-    watched = Rows(everything.x, everything.prepare, index)
+    index = held_out if len(held_out) else train_index
+    if not len(held_out) or most < WATCHED_ROWS:
+        some = torch.randperm(len(index), generator=stream(seed, "watched"))[:most]
+        index = index[np.sort(some.numpy())]
+    watched = Rows(everything.x, everything.prepare, index, own=True)
     return watched.drawn_once(stream(seed, "binarize", part))
 
 
@@ -256,19 +217,38 @@ def _widths(params: dict[str, Any]) -> str:
     return "" if params["net"] == "linear" else " " + "-".join(map(str, params["hidden"]))
 
 
-def _forecast(params: dict[str, Any], prepare: Prepare, rows: Rows, latent_dim: int, likelihood: str) -> list[str]:
-    """For a Normal with a given sigma: how many latents a linear decoder could keep alive."""
-    if likelihood != "normal" or isinstance(params["scale"], str):
+def _posterior_notes(params: dict[str, Any], watched: Rows | None, held_out: np.ndarray) -> list[str]:
+    """What q is, where it is not one encoder's diagonal normal."""
+    word, family = params["posterior"], params["family"]
+    if word == "amortized" and family == "diagonal":
         return []
+    notes = [f"posterior {word}" + ("" if word == "exact" else f", family {family}")]
+    if word == "per-datum" and watched is not None and len(watched) < len(held_out):
+        notes.append(
+            f"convergence is judged on {len(watched)} of the held-out rows: each has to be optimized from scratch"
+        )
+    return notes
+
+
+def _forecast(params: dict[str, Any], rows: Rows, latent_dim: int, likelihood: str, seed: int) -> tuple[int, str]:
+    """How many latents a linear decoder could keep alive, and that in words."""
     index = rows.index[:: max(1, math.ceil(len(rows) / FORECAST_ROWS))]
-    values = covariance_eigenvalues(prepare.to_model(rows.x[index], torch.float64))
-    var = float(params["scale"]) ** 2
-    alive = min(int((values > var).sum()), latent_dim)
+    with drawing_from(stream(seed, "forecast")):
+        x = rows.prepare.to_model(rows.x[index], torch.float64)
+    if likelihood != "normal":
+        found = forecast(x, latent_dim, binary=True)
+    else:
+        found = forecast(x, latent_dim, None if isinstance(params["scale"], str) else float(params["scale"]))
     of = "" if len(index) == len(rows) else f" (from {len(index)} rows)"
-    if alive == 0:
-        return [
-            f"scale {params['scale']:g}: no latent can survive under a linear decoder, since the largest eigenvalue of "
-            f"the covariance of the data{of}, in model units, is {values[0]:.3f}, below scale^2 = {var:g}; "
-            "scale shared would learn sigma"
-        ]
-    return [f"scale {params['scale']:g}: {alive} of {latent_dim} latents can survive under a linear decoder{of}"]
+    return found.alive, f"collapse forecast{of}: {_said(found, latent_dim)}"
+
+
+def _said(found: Forecast, latent_dim: int) -> str:
+    what = f"{found.alive} of {latent_dim} latents can survive under a linear decoder"
+    if found.alive:
+        return f"{what}: {found.alive} eigenvalues of the {found.matrix} exceed {found.threshold:.4g} ({found.why})"
+    remedy = "; scale shared would learn sigma" if found.why == "scale^2" else ""
+    return (
+        f"no latent can survive under a linear decoder, since the largest eigenvalue of the {found.matrix}, in model "
+        f"units, is {found.largest:.3f}, below {found.threshold:.4g} ({found.why}){remedy}"
+    )

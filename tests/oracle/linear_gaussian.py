@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from minamo.batch import Batch
+from minamo.families import Diagonal
+from minamo.families.base import LOG_VAR_BOUND
 from minamo.likelihoods import Normal
 from minamo.model import LatentVariableModel
 from minamo.nets import Mlp
 from minamo.posteriors import Amortized
-from minamo.posteriors.amortized import LOG_VAR_BOUND
 from minamo.priors import StandardNormal
 
 
@@ -47,7 +48,10 @@ def oracle(latent_dim: int = 3, n_columns: int = 7, sigma: float = 0.4) -> Oracl
     with torch.random.fork_rng():
         decoder = Mlp(latent_dim, n_columns, hidden=()).double()
         encoder = Mlp(n_columns, 2 * latent_dim, hidden=()).double()
-    model = LatentVariableModel(StandardNormal(latent_dim), Normal(decoder, scale=sigma), Amortized(encoder)).double()
+    model = LatentVariableModel(
+        StandardNormal(latent_dim), Normal(decoder, scale=sigma), Amortized(encoder, Diagonal(latent_dim))
+    )
+    model = model.double()
     model.likelihood.set_scale(sigma)  # type: ignore[operator]
     precision = (w**2).sum(0) / sigma**2 + 1
     log_var = -precision.log()

@@ -130,8 +130,8 @@ class Poison:
         right, self.spent, steps = LatentVariableModel.draw, 0, 5
         self.calls = 0
 
-        def draw(model, batch, k=1, noise=None):
-            made = right(model, batch, k, noise)
+        def draw(model, batch, k=1, **how):
+            made = right(model, batch, k, **how)
             if not torch.is_grad_enabled():
                 return made
             self.calls += 1

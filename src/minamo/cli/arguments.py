@@ -70,7 +70,7 @@ def choose(vae: VAE, source: str, split: str | None = None, own: bool = False) -
             index = train if split == "train" else held_out
             if not len(index):
                 raise ConfigError("the run held out no validation rows; say train")
-            return Chosen(vae.rows(data, index), data.name, split)
+            return Chosen(vae.rows(data, index, own=True), data.name, split)
         if own:
             raise ConfigError(f"{source} is not what it was when the run was fitted (its fingerprint differs)")
         if split == "validation":

@@ -48,7 +48,8 @@ def show(found: Evidence, title: str) -> None:
         table.add_row(f"iwae-{found.samples}" if name == "iwae" else name, str(measure), measure.unit)
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"{found.elbo.n} data; densities with respect to {found.reference}", soft_wrap=True)
+    for remark in found.remarks:
+        console.print(remark, soft_wrap=True)
 
 
 def _choose(vae: VAE, run: Path, source: str | None, split: str | None) -> a.Chosen:

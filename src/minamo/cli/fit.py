@@ -40,6 +40,9 @@ def fit(
     scale: Annotated[
         str | None, option("sigma of a normal likelihood: a number, shared (learned) or analytic.")
     ] = None,
+    posterior: Annotated[str | None, option("amortized, semi-amortized, per-datum or exact.")] = None,
+    family: Annotated[str | None, option("Of q: diagonal, full-covariance or flow.")] = None,
+    posterior_steps: Annotated[int | None, option("Gradient steps on q for each row of a batch.")] = None,
     latent_dim: Annotated[int | None, option("Latents; default 32, fewer for few columns.", "--latent")] = None,
     net: Annotated[str | None, option("mlp or linear.")] = None,
     hidden: Annotated[str | None, option("Widths of the encoder's hidden layers, such as 400,400.")] = None,

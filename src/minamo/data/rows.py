@@ -24,14 +24,18 @@ class Rows:
         x: stored values [N, D], any dtype; shared, not copied.
         prepare: how stored values become model units.
         index: the rows that take part, int64; default all.
+        own: whether these are rows of the data that the model is trained on, numbered as in `x`; batches then say
+            which, for posteriors that keep something for every datum.
     """
 
-    def __init__(self, x: np.ndarray | Tensor, prepare: Prepare, index: np.ndarray | None = None):
+    def __init__(self, x: np.ndarray | Tensor, prepare: Prepare, index: np.ndarray | None = None, own: bool = False):
         self.x = _shared(x) if isinstance(x, np.ndarray) else x
         self.prepare = prepare
         self.index = torch.arange(len(self.x)) if index is None else torch.from_numpy(index)
         self.single = self.x.dtype == torch.float32
         """Whether answers about these rows go back in float32."""
+        self.numbers = self.index if own else None
+        """The number of each row in the training data; it stays when `x` is replaced by a part of it."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -54,13 +58,14 @@ class Rows:
             order: a permutation of range(len(self)); default in order.
             dtype: of x in the batch.
         """
-        index = self.index if order is None else self.index[order]
-        for rows in index.split(size):
-            yield Batch(self.prepare.to_model(self.x[rows], dtype), rows)
+        order = torch.arange(len(self)) if order is None else order
+        for places in order.split(size):
+            x = self.prepare.to_model(self.x[self.index[places]], dtype)
+            yield Batch(x, None if self.numbers is None else self.numbers[places])
 
     def first(self, n: int) -> Rows:
         """Return the first n rows."""
-        return Rows(self.x, self.prepare, self.index[:n].numpy())
+        return self._kept(Rows(self.x, self.prepare, self.index[:n].numpy()))
 
     def drawn_once(self, generator: torch.Generator) -> Rows:
         """Return these rows with binarization drawn now from `generator`, so that every reading is the same.
@@ -77,9 +82,13 @@ class Rows:
         with drawing_from(generator):
             for rows in torch.arange(len(self.x)).split(ROWS_AT_ONCE):
                 blocks.append(binarize(self.x[rows], self.prepare.divisor)[wanted[rows]])
-        drawn = Rows(torch.cat(blocks), replace(self.prepare, divisor=1.0, binarize="none"))
-        drawn.single = self.single
-        return drawn
+        return self._kept(Rows(torch.cat(blocks), replace(self.prepare, divisor=1.0, binarize="none")))
+
+    def _kept(self, rows: Rows) -> Rows:
+        """Give `rows`, the first of these or all, what does not follow from their values."""
+        rows.single = self.single
+        rows.numbers = None if self.numbers is None else self.numbers[: len(rows)]
+        return rows
 
 
 def _shared(x: np.ndarray) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from minamo.batch import Batch, Source
+from minamo.distributions import kl_per_latent
 from minamo.model import LatentVariableModel
 
 NUMBERS_AT_ONCE = 2**21
@@ -27,6 +29,11 @@ class PerDatum(NamedTuple):
     z_mean: Tensor
     """E_q[z], [N, latent_dim]."""
 
+    kl_per_latent: Tensor
+    """KL(q(z_j|x) || p(z_j)) of each latent alone, [N, latent_dim]; NaN where the family does not know it."""
+    steps: Tensor
+    """Gradient steps that q took, [N]; 0 where it took none."""
+
     @property
     def elbo(self) -> Tensor:
         """J1 - J2."""
@@ -34,8 +41,15 @@ class PerDatum(NamedTuple):
 
 
 def rows_at_once(k: int, n_columns: int) -> int:
-    """How many rows to decode k times in one batch."""
-    return max(1, NUMBERS_AT_ONCE // (k * n_columns))
+    """How many rows to take together: decoded once, or weighed k times, they stay within `NUMBERS_AT_ONCE`."""
+    return max(1, NUMBERS_AT_ONCE // max(k, n_columns))
+
+
+def chunks(k: int, batch: Batch) -> Iterator[slice]:
+    """Split k draws for every row of `batch` into draws that are decoded at one time."""
+    most = max(1, NUMBERS_AT_ONCE // batch.x.numel())
+    for start in range(0, k, most):
+        yield slice(start, min(start + most, k))
 
 
 @torch.no_grad()
@@ -51,9 +65,10 @@ def evaluate(model: LatentVariableModel, source: Source, k: int) -> PerDatum:
     # Allocated before the loop: small results kept from batch to batch would lie between the large blocks
     # that come and go, and the heap would grow with every batch.
     j1, j2, iwae = torch.empty(3, n, dtype=torch.float64)
-    whole = PerDatum(j1, j2, iwae, torch.empty(n, model.prior.latent_dim, dtype=torch.float64))
+    z_mean, parts = torch.empty(2, n, model.prior.latent_dim, dtype=torch.float64)
+    whole = PerDatum(j1, j2, iwae, z_mean, parts, torch.empty(n, dtype=torch.float64))
     start = 0
-    for batch in source.batches(rows_at_once(k, source.n_columns)):
+    for batch in source.batches(rows_at_once(k, source.n_columns * model.posterior.draws)):
         rows = slice(start, start + len(batch.x))
         for total, part in zip(whole, _evaluate_batch(model, batch, k), strict=True):
             total[rows] = part
@@ -63,13 +78,20 @@ def evaluate(model: LatentVariableModel, source: Source, k: int) -> PerDatum:
 
 
 def _evaluate_batch(model: LatentVariableModel, batch: Batch, k: int) -> PerDatum:
-    chunk = max(1, NUMBERS_AT_ONCE // batch.x.numel())
-    log_w, log_px_z, kl, mean = [], [], torch.zeros(()), torch.zeros(())
-    for start in range(0, k, chunk):
-        k_now = min(chunk, k - start)
-        draw = model.draw(batch, k_now)
-        log_w.append(draw.log_w)
-        log_px_z.append(draw.log_px_z)
-        kl, mean = kl + draw.kl * (k_now / k), draw.q.mean
-    iwae = torch.logsumexp(torch.cat(log_w), 0) - math.log(k)
-    return PerDatum(torch.cat(log_px_z).mean(0), kl, iwae, mean)
+    q = model.infer(batch)
+    log_w, log_px_z, kl = *torch.empty(2, k, len(batch.x), dtype=batch.x.dtype), torch.zeros(())
+    for some in chunks(k, batch):
+        n = some.stop - some.start
+        draw = model.draw(batch, n, q=q)
+        log_w[some], log_px_z[some] = draw.log_w, draw.log_px_z
+        kl = kl + draw.kl * (n / k)
+    iwae = torch.logsumexp(log_w, 0) - math.log(k)
+    mean, parts, steps = q.mean, kl_per_latent(q, model.prior()), model.posterior.steps
+    return PerDatum(
+        log_px_z.mean(0),
+        kl,
+        iwae,
+        mean,
+        torch.full_like(mean, math.nan) if parts is None else parts,
+        torch.zeros(len(mean)) if steps is None else steps,
+    )

@@ -1,13 +1,35 @@
-"""Which latents carry anything: counted after training, foreseen before it."""
+"""Which latents carry anything: foreseen before training, counted after it."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from minamo.batch import Source
+from minamo.evidence.bounds import NUMBERS_AT_ONCE
+from minamo.model import LatentVariableModel
+
 ACTIVE = 0.01
 """A latent is active if Var_x(E_q[z]) exceeds this (Burda et al., 2016)."""
+INFORMATION_ROWS = 1000
+"""Rows between which `mutual_information` tells: it compares every one with every other."""
+
+
+class Forecast(NamedTuple):
+    """How many latents a linear decoder could keep alive."""
+
+    alive: int
+    threshold: float
+    """What an eigenvalue has to exceed."""
+    largest: float
+    """The largest eigenvalue."""
+    matrix: str
+    """Whose eigenvalues they are, in words."""
+    why: str
+    """What the threshold is, in words."""
 
 
 def active_units(z_mean: Tensor) -> int:
@@ -15,11 +37,8 @@ def active_units(z_mean: Tensor) -> int:
     return int((z_mean.var(0, correction=0) > ACTIVE).sum())
 
 
-def covariance_eigenvalues(x: Tensor) -> np.ndarray:
-    """Return the eigenvalues of the covariance (divisor N) of x [N, D], largest first, in float64.
-
-    Under a linear decoder with noise sigma, exactly the latents with an eigenvalue above sigma^2
-    survive: "Don't Blame the ELBO!" (Lucas et al., 2019).
+def covariance_eigenvalues(x: Tensor) -> Tensor:
+    """Return the eigenvalues of the covariance (divisor N) of x [N, D], largest first, [D], in float64.
 
     >>> covariance_eigenvalues(torch.tensor([[0.0, 0.0], [2.0, 0.0]])).tolist()
     [1.0, 0.0]
@@ -28,4 +47,59 @@ def covariance_eigenvalues(x: Tensor) -> np.ndarray:
     n, d = centered.shape
     gram = centered.T @ centered if d <= n else centered @ centered.T
     values = torch.linalg.eigvalsh(gram / n).flip(0).clamp_min(0)
-    return values[: min(n, d)].numpy()
+    return torch.cat([values, values.new_zeros(d - len(values))])
+
+
+def forecast(x: Tensor, latent_dim: int, scale: float | None = None, *, binary: bool = False) -> Forecast:
+    """Say how many latents a linear decoder could keep alive on x [N, D].
+
+    With noise sigma, exactly the latents survive whose eigenvalue of the covariance exceeds sigma^2: "Don't Blame
+    the ELBO!" (Lucas et al., 2019). A sigma that is learned comes to the mean of the eigenvalues that are left over
+    ("Probabilistic Principal Component Analysis", Tipping, Bishop, 1999). For binary data on logits the same
+    expansion at W = 0 has the correlation matrix in place of the covariance, and 1 in place of sigma^2; chance alone
+    gives sample eigenvalues up to (1 + sqrt(D / N))^2.
+
+    Args:
+        x: rows in model units.
+        latent_dim: no more can live than there are.
+        scale: sigma of a Normal likelihood; None: learned.
+        binary: the likelihood is Bernoulli.
+    """
+    if binary:
+        spread = x.double().std(0, correction=0)
+        x = x[:, spread > 0] / spread[spread > 0]
+        threshold = (1 + math.sqrt(x.shape[1] / len(x))) ** 2
+        values, matrix, why = covariance_eigenvalues(x), "correlation matrix", "what chance gives"
+    else:
+        values, matrix = covariance_eigenvalues(x), "covariance of the data"
+        if scale is None:
+            # With as many latents as columns nothing is left over, and every direction lives.
+            threshold = float(values[latent_dim:].mean()) if latent_dim < len(values) else 0.0
+            why = "sigma^2 of the best linear decoder"
+        else:
+            threshold, why = scale**2, "scale^2"
+    alive = min(int((values > threshold).sum()), latent_dim)
+    return Forecast(alive, threshold, float(values[0]) if len(values) else 0.0, matrix, why)
+
+
+@torch.no_grad()
+def mutual_information(model: LatentVariableModel, source: Source) -> Tensor:
+    """I(n; z) = E[log q(z|x_n) - log (1/N) sum_m q(z|x_m)] between a row's number and its latent, a term for each row.
+
+    One draw for each of the first 1000 rows. It cannot exceed log N: there it says that a latent tells every row from
+    every other. "ELBO surgery" (Hoffman, Johnson, 2016).
+
+    Returns:
+        [N], nats; their mean is the information.
+    """
+    batch = next(iter(source.batches(INFORMATION_ROWS)))
+    q = model.infer(batch)
+    z = q.sample()
+    n = len(z)
+    at_once = max(1, NUMBERS_AT_ONCE // z.numel())
+    terms = torch.empty(n, dtype=torch.float64)
+    for rows in torch.arange(n).split(at_once):
+        log_q = q.log_prob(z[rows][:, None])
+        own = log_q[torch.arange(len(rows)), rows]
+        terms[rows] = (own - torch.logsumexp(log_q, 1) + math.log(n)).double()
+    return terms

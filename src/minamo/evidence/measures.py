@@ -12,6 +12,9 @@ from minamo.evidence.bounds import PerDatum
 from minamo.evidence.collapse import active_units
 from minamo.likelihoods import Likelihood, Normal
 
+SHOWN = 16
+"""Latents whose KL is printed."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -32,6 +35,10 @@ class Measure:
     def scaled(self, by: float, unit: str) -> Measure:
         """The same quantity in another unit."""
         return Measure(self.value * by, None if self.se is None else self.se * abs(by), self.n, unit)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `{"value", "se", "n", "unit"}`."""
+        return {f.name: _json(getattr(self, f.name)) for f in fields(self)}
 
     def __str__(self) -> str:
         """Value ± se, to the digit the error allows."""
@@ -57,6 +64,10 @@ class Evidence:
     """-iwae / (D log 2)."""
     active_units: Measure
     """Latents with Var_x(E_q[z]) > 0.01."""
+    mutual_information: Measure
+    """Between a row's number and its latent, I(n; z), at most log N of the first 1000 rows."""
+    kl_per_latent: tuple[float, ...]
+    """Mean KL(q(z_j|x) || p(z_j)) of each latent alone, nats; empty where the family does not know it."""
     samples: int
     """K, the draws of z for each datum."""
     reference: str
@@ -65,6 +76,10 @@ class Evidence:
     """sigma of a Normal likelihood."""
     var: Measure | None = None
     """sigma^2 of a Normal likelihood."""
+    forecast_units: Measure | None = None
+    """How many latents a linear decoder could keep alive, as foretold before training."""
+    steps: Measure | None = None
+    """Gradient steps that q took for each datum, where it takes any."""
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -74,16 +89,28 @@ class Evidence:
 
     def to_json(self) -> dict[str, Any]:
         """Return `{name: {"value", "se", "n", "unit"}}` and, beside them, `samples` and `reference`."""
-        plain = {name: {f.name: _json(getattr(m, f.name)) for f in fields(m)} for name, m in self.measures.items()}
-        return {**plain, "samples": self.samples, "reference": self.reference}
+        plain = {name: measure.to_json() for name, measure in self.measures.items()}
+        return {
+            **plain,
+            "kl_per_latent": list(self.kl_per_latent),
+            "samples": self.samples,
+            "reference": self.reference,
+        }
 
     def __str__(self) -> str:
         """A table in plain text."""
         rows = [(f"iwae-{self.samples}" if k == "iwae" else k, str(m), m.unit) for k, m in self.measures.items()]
         wide = [max(len(row[i]) for row in rows) for i in range(2)]
         lines = [f"{name:<{wide[0]}}  {number:>{wide[1]}}  {unit}" for name, number, unit in rows]
-        n = self.elbo.n
-        return "\n".join([*lines, f"{n} data; densities with respect to {self.reference}"])
+        return "\n".join([*lines, *self.remarks])
+
+    @property
+    def remarks(self) -> list[str]:
+        """What stands below a table of the measures."""
+        parts = sorted(self.kl_per_latent, reverse=True)
+        shown = " ".join(f"{v:.2f}" for v in parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" * (len(parts) > SHOWN))
+        latents = [f"KL of each latent, largest first: {shown}"] if parts else []
+        return [*latents, f"{self.elbo.n} data; densities with respect to {self.reference}"]
 
 
 def _json(value: Any) -> Any:
@@ -91,20 +118,32 @@ def _json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def summarize(per_datum: PerDatum, k: int, n_columns: int, likelihood: Likelihood, unit: str) -> Evidence:
+def summarize(
+    per_datum: PerDatum,
+    information: Tensor,
+    k: int,
+    n_columns: int,
+    likelihood: Likelihood,
+    unit: str,
+    forecast_units: int | None,
+) -> Evidence:
     """Turn per-datum bounds into an `Evidence`.
 
     Args:
         per_datum: from `evaluate`.
+        information: from `mutual_information`.
         k: the draws it used.
         n_columns: D.
         likelihood: names the measure; a Normal also reports its sigma.
         unit: the units of x in words, part of the measure's name.
+        forecast_units: latents that a linear decoder could keep alive, if it was foretold.
     """
     nats, n = "nats/datum", len(per_datum.kl)
     iwae = Measure.mean_of(per_datum.iwae, nats)
     discrete = "counting" in likelihood.measure
     reference = likelihood.measure if discrete else f"{likelihood.measure} on {unit}"
+    parts, ceiling = per_datum.kl_per_latent.mean(0), math.log(len(information))
+    of = f"of {per_datum.z_mean.shape[1]} latents"
     scale = var = None
     if isinstance(likelihood, Normal):
         sigma = float(likelihood.scale.detach())
@@ -116,9 +155,13 @@ def summarize(per_datum: PerDatum, k: int, n_columns: int, likelihood: Likelihoo
         kl=Measure.mean_of(per_datum.kl, nats),
         iwae=iwae,
         bits_per_dim=iwae.scaled(-1 / (n_columns * math.log(2)), "bits/dim"),
-        active_units=Measure(active_units(per_datum.z_mean), None, n, f"of {per_datum.z_mean.shape[1]} latents"),
+        active_units=Measure(active_units(per_datum.z_mean), None, n, of),
+        mutual_information=Measure.mean_of(information, f"nats, at most log {len(information)} = {ceiling:.3f}"),
+        kl_per_latent=() if parts.isnan().any() else tuple(parts.tolist()),
         samples=k,
         reference=reference,
         scale=scale,
         var=var,
+        forecast_units=None if forecast_units is None else Measure(forecast_units, None, n, of),
+        steps=Measure.mean_of(per_datum.steps, "gradient steps/datum") if per_datum.steps.any() else None,
     )

@@ -62,7 +62,9 @@ def train(
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     if state is None:
         state = State.beginning(model, settings, watch_name)
-    average = copy.deepcopy(model).requires_grad_(False)
+    # Buffers are shared: a table of per-datum parameters has no average, and is not kept twice.
+    average = copy.deepcopy(model, {id(b): b for b in model.buffers()}).requires_grad_(False).eval()
+    model.train()
     started = time.perf_counter() - state.record.get("seconds", 0.0)
     note = None
     state.put_back(model, average, optimizer)
@@ -86,6 +88,7 @@ def train(
                 state.put_back(model, average, optimizer)
     finally:
         model.load_state_dict(state.best)
+        model.eval()
 
 
 class _Result(NamedTuple):

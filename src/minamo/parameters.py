@@ -1,0 +1,89 @@
+"""Parameters of a VAE: which values are possible, and how a file holds them."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+from sklearn.utils import check_random_state
+
+from minamo import words
+from minamo.errors import ConfigError
+
+
+def check_params(params: dict[str, Any]) -> None:
+    """Raise ConfigError for the first parameter with an impossible value."""
+    for name, least in (
+        ("latent_dim", 1),
+        ("batch_size", 1),
+        ("max_epochs", 1),
+        ("patience", 1),
+        ("posterior_steps", 1),
+    ):
+        value = params[name]
+        if value is None and name in ("latent_dim", "patience", "posterior_steps"):
+            continue
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    rate = params["learning_rate"]
+    if rate is not None and not (_is_real(rate) and 0 < rate < math.inf):
+        raise ConfigError(f"learning_rate must be a positive number, got {rate!r}")
+    held = params["validation"]
+    if not (_is_real(held) and 0 <= held < math.inf and (held < 1 or held == int(held))):
+        raise ConfigError(f"validation must be a share below 1 or a number of rows, got {held!r}")
+    hidden = params["hidden"]
+    whole = isinstance(hidden, tuple | list) and all(isinstance(w, numbers.Integral) and int(w) > 0 for w in hidden)
+    if not whole:
+        raise ConfigError(f"hidden must be widths such as (400, 400), got {hidden!r}")
+    scale = params["scale"]
+    if not isinstance(scale, str) and not (_is_real(scale) and 0 < scale < math.inf):
+        raise ConfigError(f"scale must be positive and finite, 'shared' or 'analytic', got {scale!r}")
+    if isinstance(scale, str):
+        words.check("scale", scale, words.SCALES)
+    _check_posterior(params)
+    words.check("net", params["net"], words.NETS)
+    words.check("binarize", params["binarize"], words.BINARIZE)
+    words.check("preprocess", params["preprocess"], words.PREPROCESS)
+    words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
+
+
+def _check_posterior(params: dict[str, Any]) -> None:
+    words.check("posterior", params["posterior"], list(words.POSTERIORS))
+    words.check("family", params["family"], list(words.FAMILIES))
+    if params["posterior"] == "exact" and params["family"] != "diagonal":
+        raise ConfigError(
+            f"family {params['family']} has no meaning for posterior exact, whose q is p(z|x): leave it out"
+        )
+    steps = params["posterior_steps"]
+    if steps is not None and params["posterior"] not in ("semi-amortized", "per-datum"):
+        raise ConfigError(
+            f"posterior_steps {steps} belongs to posterior semi-amortized or per-datum; this one is "
+            f"{params['posterior']}"
+        )
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def as_seed(random_state: Any) -> int:
+    """An int as it is; scikit-learn's other kinds give one."""
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ConfigError(f"random_state must be a whole number, got {random_state!r}") from error
+
+
+def plain(params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Parameters as JSON has them: NumPy's numbers become Python's."""
+    values: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, numbers.Integral):
+            value = int(value)
+        elif isinstance(value, numbers.Real):
+            value = float(value)
+        values[name] = value
+    return {**values, "random_state": seed, "hidden": [int(w) for w in params["hidden"]]}
