@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from minamo import model_file
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
 from minamo.errors import DataError, RunError
-from minamo.evidence import Evidence, chunks, evaluate, mutual_information, rows_at_once, summarize
+from minamo.evidence import Evidence, Gaps, chunks, evaluate, gaps, mutual_information, rows_at_once, summarize
 from minamo.model import LatentVariableModel
 from minamo.plan import Plan, build, make_plan, refuse_unsupported
 from minamo.randomness import drawing_from, stream
@@ -252,6 +252,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.schema_.unit,
             self.description_.get("forecast"),
         )
+
+    def gaps(
+        self, X: Any, k: int = 100, *, seed: int | None = None, progress: Callable[[int], object] | None = None
+    ) -> Gaps:
+        """Split log p - ELBO on X into approximation and amortization gap, rung by rung; see `minamo.evidence.gaps`."""
+        with drawing_from(stream(self.seed_ if seed is None else seed, "gaps")):
+            return gaps(self.model_, self.rows(X), k, progress=progress)
 
     def seen(self, X: Any) -> np.ndarray:
         """Return X as the model sees it, in data units [N, D]: after binarization, where there is any."""

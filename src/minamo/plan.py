@@ -92,7 +92,7 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     if prepare.binarize == "fixed":
         everything = everything.drawn_once(stream(seed, "binarize", data.part))
     rows = Rows(everything.x, everything.prepare, train_index, own=True)
-    most = WATCHED_IF_OPTIMIZED if params["posterior"] == "per-datum" else WATCHED_ROWS
+    most = WATCHED_IF_OPTIMIZED if params["posterior"] == "per-datum" and len(held_out) else WATCHED_ROWS
     judged = len(held_out) or params["patience"] is not None
     watched = _watched(everything, data.part, train_index, held_out, most, seed) if judged else None
     scale = f", scale {params['scale']}" if chosen == "normal" else ""

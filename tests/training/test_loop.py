@@ -26,13 +26,25 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("scale", ["shared", "analytic", 0.5])
-def test_resuming_from_any_epoch_ends_with_the_same_bits(scale):
-    whole = states(VAE(**SMALL, scale=scale))
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"scale": "shared"},
+        {"scale": "analytic"},
+        {"scale": 0.5},
+        {"posterior": "per-datum"},
+        {"posterior": "semi-amortized", "family": "full-covariance"},
+        {"posterior": "exact", "net": "linear"},
+        {"family": "flow"},
+    ],
+    ids=lambda how: " ".join(map(str, how.values())),
+)
+def test_resuming_from_any_epoch_ends_with_the_same_bits(how):
+    whole = states(VAE(**SMALL, **how))
     for stop in (1, 4, 7):
         tensors, plain = whole[stop - 1].to_parts()
         taken_up = State.from_parts(copy.deepcopy(tensors), copy.deepcopy(plain))
-        rest = states(VAE(**SMALL, scale=scale), taken_up)
+        rest = states(VAE(**SMALL, **how), taken_up)
         assert [s.epoch for s in rest] == list(range(stop + 1, 9))
         for key in ("weights", "average", "moments", "best"):
             assert same(getattr(rest[-1], key), getattr(whole[-1], key)), key

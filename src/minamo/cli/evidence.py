@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minamo.cli import arguments as a
+from minamo.cli.progress import Count
 
 if TYPE_CHECKING:
     from minamo.estimator import VAE
-    from minamo.evidence import Evidence
+    from minamo.evidence import Evidence, Gaps
 
 
 def evidence(
@@ -22,17 +23,29 @@ def evidence(
     ] = None,
     split: a.SplitOption = None,
     samples: Annotated[int, typer.Option(min=1, help="K, draws of z for each datum.")] = 100,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Also split log p - ELBO into approximation and amortization gap.")
+    ] = False,
+    rows: Annotated[int | None, typer.Option(min=2, help="Measure so many rows only.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draws; default: the run's.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Measure a fitted model: ELBO, its two terms and IWAE-K, with standard errors."""
     vae = a.open_model(run)
     chosen = _choose(vae, run, source, split)
-    found = vae.evidence(chosen.rows, samples, seed=seed)
+    served = chosen.rows if rows is None else chosen.rows.spread(rows)
+    found = vae.evidence(served, samples, seed=seed)
+    ladder = None
+    if gaps:
+        with Count(len(served), "rows") as count:
+            ladder = vae.gaps(served, samples, seed=seed, progress=count.show)
     if as_json:
-        print(json.dumps({**found.to_json(), "source": chosen.source, "split": chosen.split}))
-    else:
-        show(found, f"{chosen.source}, {chosen.split}")
+        told = {**found.to_json(), "source": chosen.source, "split": chosen.split}
+        print(json.dumps(told if ladder is None else {**told, "gaps": ladder.to_json()}))
+        return
+    show(found, f"{chosen.source}, {chosen.split}")
+    if ladder is not None:
+        show_gaps(ladder)
 
 
 def show(found: Evidence, title: str) -> None:
@@ -50,6 +63,28 @@ def show(found: Evidence, title: str) -> None:
     console.print(table)
     for remark in found.remarks:
         console.print(remark, soft_wrap=True)
+
+
+def show_gaps(ladder: Gaps) -> None:
+    """Print the rungs side by side."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="The ladder of inference, decoder held fixed", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("posterior", "family"):
+        table.add_column(name)
+    for name in ("ELBO", "KL", "log p - ELBO", "= approximation", "+ amortization", "steps", "ms/datum"):
+        table.add_column(name, justify="right")
+    for r in ladder.rungs:
+        parts = [str(m) if m else "-" for m in (r.approximation_gap, r.amortization_gap)]
+        numbers = [str(r.elbo), str(r.kl), str(r.inference_gap), *parts, f"{r.steps.value:.0f}", f"{r.time.value:.2f}"]
+        table.add_row(r.posterior, r.family, *numbers)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"log p {ladder.log_p} nats/datum: {ladder.by}", soft_wrap=True)
+    left = [f"{r.left} ({r.family})" for r in ladder.rungs if r.left]
+    console.print(f"left below the best member of the family, by the gradient: {', '.join(left)}", soft_wrap=True)
 
 
 def _choose(vae: VAE, run: Path, source: str | None, split: str | None) -> a.Chosen:

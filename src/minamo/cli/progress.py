@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from minamo.training import Settings, State
+if TYPE_CHECKING:
+    from minamo.training import Settings, State
 
 EVERY = 10.0
 """Seconds between lines where the terminal cannot redraw one."""
@@ -56,6 +57,36 @@ class Progress:
             return clock(each * to_cap)
         least = patience - state.plateau.since + (self.drops - state.drops) * patience
         return f"at least {clock(each * min(least, to_cap))}"
+
+
+class Count:
+    """One line that counts on stderr: "rows 512 of 10,000, 4:10 left"."""
+
+    def __init__(self, n: int, what: str):
+        self.n = n
+        self.what = what
+        self.console = Console(stderr=True, highlight=False)
+        self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+        self.started = self.printed = time.monotonic()
+
+    def __enter__(self) -> Count:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, done: int) -> None:
+        """Say how many are done, and what is left at this speed."""
+        now = time.monotonic()
+        line = f"{self.what} {done:,} of {self.n:,}, {clock((now - self.started) * (self.n - done) / done)} left"
+        if self.live:
+            self.live.update(Text(line))
+        elif now - self.printed > EVERY:
+            self.printed = now
+            print(line, file=sys.stderr, flush=True)
 
 
 def epoch_line(record: dict[str, Any], left: str) -> str:

@@ -67,6 +67,15 @@ class Rows:
         """Return the first n rows."""
         return self._kept(Rows(self.x, self.prepare, self.index[:n].numpy()))
 
+    def spread(self, n: int) -> Rows:
+        """Return n rows at equal distances, or all where there are fewer."""
+        if n >= len(self):
+            return self
+        places = torch.arange(n) * len(self) // n
+        some = Rows(self.x, self.prepare, self.index[places].numpy())
+        some.single, some.numbers = self.single, None if self.numbers is None else self.numbers[places]
+        return some
+
     def drawn_once(self, generator: torch.Generator) -> Rows:
         """Return these rows with binarization drawn now from `generator`, so that every reading is the same.
 

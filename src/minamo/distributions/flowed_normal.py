@@ -59,7 +59,7 @@ class FlowedNormal(Distribution):
 
     def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Standard normal noise [K, ..., D] -> x and log |det dx/dnoise|."""
-        x, log_det = self.transform.call_and_ladj(self.loc + self.scale * noise)  # type: ignore[attr-defined]
+        x, log_det = self.transform.call_and_ladj(self._whole(self.loc + self.scale * noise))  # type: ignore[attr-defined]
         return x, log_det + self.scale.log().sum(-1)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
@@ -69,8 +69,12 @@ class FlowedNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, summed over the event."""
-        u, log_det = self.transform.inv.call_and_ladj(value)  # type: ignore[union-attr]
+        u, log_det = self.transform.inv.call_and_ladj(self._whole(value))  # type: ignore[union-attr]
         return self.base().log_prob(u) + log_det
+
+    def _whole(self, value: Tensor) -> Tensor:
+        """Expand to the batch: the transform's context does not broadcast over an axis of length 1."""
+        return value.expand(torch.broadcast_shapes(value.shape, self.loc.shape))
 
     def detached(self) -> FlowedNormal:
         """The same law with mu, sigma and T held constant."""

@@ -8,8 +8,8 @@ from minamo.evidence.collapse import Forecast as Forecast
 from minamo.evidence.collapse import active_units as active_units
 from minamo.evidence.collapse import forecast as forecast
 from minamo.evidence.collapse import mutual_information as mutual_information
-from minamo.evidence.gaps import Gaps as Gaps
-from minamo.evidence.gaps import gaps as gaps
+from minamo.evidence.ladder import Gaps as Gaps
+from minamo.evidence.ladder import gaps as gaps
 from minamo.evidence.measures import Evidence as Evidence
 from minamo.evidence.measures import Measure as Measure
 from minamo.evidence.measures import summarize as summarize

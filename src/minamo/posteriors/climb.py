@@ -18,7 +18,9 @@ DRAWS = 16
 """Draws of z for each row that are decoded at one time."""
 REACH = 0.5
 """No step moves mu by more than this many sigma, nor log sigma by more than this: far from the summit, where
-the curvature is not that of the noise, the natural gradient would leap over it."""
+the curvature is not that of the noise, the natural gradient would leap over it..."""
+FITS = 0.1
+"""...save where log sigma is closer to its optimum than this, by the same gradient: there mu may go further."""
 RATE = 1.0
 """Step size at the beginning of the first round of `to_the_top`."""
 ROUND = 30
@@ -166,7 +168,10 @@ def _direction(family: Family, params: Tensor, log_joint: LogJoint, noise: Tenso
 def _step(family: Family, params: Tensor, log_joint: LogJoint, rate: float | Tensor, noise: Tensor) -> Tensor:
     rate = torch.as_tensor(rate, dtype=params.dtype).reshape(-1, 1)
     move = family.direction(*_gradient(family, params, log_joint, noise))
-    shift = (rate * move.shift).clamp(-REACH, REACH)
+    # Where the width is right the curvature is that of the noise, and even a long step is a Newton step.
+    misfit = move.spread.abs() if move.spread.dim() == 2 else move.spread.norm(dim=-1)
+    reach = REACH * (FITS / misfit).clamp_min(1.0)
+    shift = (rate * move.shift).clamp(-reach, reach)
     if move.spread.dim() == 2:
         spread = (rate * move.spread).clamp(-REACH, REACH)
     else:

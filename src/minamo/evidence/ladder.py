@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ class Gaps:
     rungs: tuple[Rung, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return `{"log_p": {..., "by"}, "rungs": [{"posterior", "family", "elbo": {...}, ...}, ...]}`."""
         return {"log_p": {**self.log_p.to_json(), "by": self.by}, "rungs": [_plain(rung) for rung in self.rungs]}
 
 
@@ -77,7 +78,9 @@ class _Terms(NamedTuple):
     left: Tensor
 
 
-def gaps(model: LatentVariableModel, source: Source, k: int) -> Gaps:
+def gaps(
+    model: LatentVariableModel, source: Source, k: int, *, progress: Callable[[int], object] | None = None
+) -> Gaps:
     """Measure every rung that the model allows, on every row of `source`; densities are over its data units.
 
     The model's own posterior; an encoder followed by 5 gradient steps; per datum the best member of the same
@@ -88,6 +91,7 @@ def gaps(model: LatentVariableModel, source: Source, k: int) -> Gaps:
         model: held fixed; draws come from torch's generator in force (see `randomness.drawing_from`).
         source: the rows.
         k: draws of z for each row and rung.
+        progress: called with the number of rows done, now and then.
     """
     ladder = rungs_of(model)
     n = len(source)
@@ -100,6 +104,8 @@ def gaps(model: LatentVariableModel, source: Source, k: int) -> Gaps:
             for total, values in zip(terms[i], part, strict=True):
                 total[rows] = values
         done = rows.stop
+        if progress:
+            progress(done)
     terms = [t._replace(elbo=t.elbo + source.log_det, iwae=t.iwae + source.log_det) for t in terms]
     return _side_by_side(ladder, terms, [s / n for s in seconds], k)
 
@@ -113,8 +119,7 @@ def rungs_of(model: LatentVariableModel) -> list[Posterior]:
     ladder: list[Posterior] = [own]
     if type(own) is Amortized:
         ladder.append(SemiAmortized(own.net, family).eval())
-    if not isinstance(own, PerDatum) or bool(own.visited.any()):
-        ladder.append(Optimized(family, start))
+    ladder.append(Optimized(family, start))
     if not isinstance(family, FullCovariance):
         full = FullCovariance(latent_dim)
         near = start is not None and isinstance(family, Diagonal)
