@@ -37,6 +37,7 @@ check: $(BIN)/installed
 
 bench: $(BIN)/installed
 	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/step7.py
 
 clean:
