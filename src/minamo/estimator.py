@@ -176,7 +176,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Return posterior means E_q[z], [N, latent_dim]; the same rows give the same answers."""
         rows, model = self.rows(X), self._exact()
         with torch.no_grad():
-            size = rows_at_once(1, rows.n_columns * model.posterior.draws)
+            size = rows_at_once(model, 1, rows.n_columns)
             means = [model.infer(batch).mean for batch in rows.batches(size, dtype=torch.float64)]
         return _like(torch.cat(means), rows.single)
 
@@ -223,11 +223,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         noise = torch.randn(k, 1, self._n_features_out, dtype=torch.float64, generator=stream(self.seed_, "score"))
         found, done = torch.empty(len(rows), dtype=torch.float64), 0
         with torch.no_grad():
-            size = rows_at_once(k, rows.n_columns * model.posterior.draws)
+            size = rows_at_once(model, k, rows.n_columns)
             for batch in rows.batches(size, dtype=torch.float64):
                 q = model.infer(batch)
                 log_w = torch.empty(k, len(batch.x), dtype=torch.float64)
-                for some in chunks(k, batch):
+                for some in chunks(model, k, batch):
                     log_w[some] = model.draw(batch, some.stop - some.start, noise=noise[some], q=q).log_w
                 found[done : done + len(batch.x)] = torch.logsumexp(log_w, 0)
                 done += len(batch.x)

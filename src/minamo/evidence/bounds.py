@@ -14,7 +14,7 @@ from minamo.distributions import kl_per_latent
 from minamo.model import LatentVariableModel
 
 NUMBERS_AT_ONCE = 2**21
-"""Decoded values held at one time: 8 MB in float32, small enough to stay near the processor."""
+"""Values of one layer held at one time: 8 MB in float32, small enough to stay near the processor."""
 
 
 class PerDatum(NamedTuple):
@@ -40,16 +40,21 @@ class PerDatum(NamedTuple):
         return self.reconstruction - self.kl
 
 
-def rows_at_once(k: int, n_columns: int) -> int:
-    """How many rows to take together: decoded once, or weighed k times, they stay within `NUMBERS_AT_ONCE`."""
-    return max(1, NUMBERS_AT_ONCE // max(k, n_columns))
+def rows_at_once(model: LatentVariableModel, k: int, n_columns: int) -> int:
+    """How many rows to take together: inferred and decoded once, or weighed k times, they stay within the limit."""
+    return max(1, NUMBERS_AT_ONCE // max(k, _width(model, n_columns) * model.posterior.draws))
 
 
-def chunks(k: int, batch: Batch) -> Iterator[slice]:
+def chunks(model: LatentVariableModel, k: int, batch: Batch) -> Iterator[slice]:
     """Split k draws for every row of `batch` into draws that are decoded at one time."""
-    most = max(1, NUMBERS_AT_ONCE // batch.x.numel())
+    most = max(1, NUMBERS_AT_ONCE // (len(batch.x) * _width(model, batch.x.shape[1])))
     for start in range(0, k, most):
         yield slice(start, min(start + most, k))
+
+
+def _width(model: LatentVariableModel, n_columns: int) -> int:
+    """Numbers held for one decoded row, at the widest place: a hidden layer may be wider than the data."""
+    return max(n_columns, *(len(p) for p in model.parameters() if p.dim() > 1), 1)
 
 
 @torch.no_grad()
@@ -68,7 +73,7 @@ def evaluate(model: LatentVariableModel, source: Source, k: int) -> PerDatum:
     z_mean, parts = torch.empty(2, n, model.prior.latent_dim, dtype=torch.float64)
     whole = PerDatum(j1, j2, iwae, z_mean, parts, torch.empty(n, dtype=torch.float64))
     start = 0
-    for batch in source.batches(rows_at_once(k, source.n_columns * model.posterior.draws)):
+    for batch in source.batches(rows_at_once(model, k, source.n_columns)):
         rows = slice(start, start + len(batch.x))
         for total, part in zip(whole, _evaluate_batch(model, batch, k), strict=True):
             total[rows] = part
@@ -80,7 +85,7 @@ def evaluate(model: LatentVariableModel, source: Source, k: int) -> PerDatum:
 def _evaluate_batch(model: LatentVariableModel, batch: Batch, k: int) -> PerDatum:
     q = model.infer(batch)
     log_w, log_px_z, kl = *torch.empty(2, k, len(batch.x), dtype=batch.x.dtype), torch.zeros(())
-    for some in chunks(k, batch):
+    for some in chunks(model, k, batch):
         n = some.stop - some.start
         draw = model.draw(batch, n, q=q)
         log_w[some], log_px_z[some] = draw.log_w, draw.log_px_z

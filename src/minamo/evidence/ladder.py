@@ -19,7 +19,7 @@ from torch import Tensor
 
 from minamo.batch import Batch, Source
 from minamo.distributions import closed_form_kl
-from minamo.evidence.bounds import NUMBERS_AT_ONCE, chunks
+from minamo.evidence.bounds import chunks, rows_at_once
 from minamo.evidence.measures import Measure
 from minamo.families import Diagonal, Family, FullCovariance
 from minamo.model import LatentVariableModel
@@ -98,7 +98,7 @@ def gaps(
     terms = [_Terms(*torch.empty(5, n, dtype=torch.float64)) for _ in ladder]
     seconds = [0.0] * len(ladder)
     done = 0
-    for batch in source.batches(max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // source.n_columns))):
+    for batch in source.batches(min(ROWS_AT_ONCE, rows_at_once(model, k, source.n_columns))):
         rows = slice(done, done + len(batch.x))
         for i, part in enumerate(_measure(model, ladder, batch, k, seconds)):
             for total, values in zip(terms[i], part, strict=True):
@@ -139,7 +139,7 @@ def _measure(
         seconds[i] += time.perf_counter() - started
     n, dtype = len(batch.x), batch.x.dtype
     log_w, log_ratio = torch.empty(2, len(ladder), k, n, dtype=dtype)
-    for some in chunks(k, batch):
+    for some in chunks(model, k, batch):
         noise = torch.randn(some.stop - some.start, n, model.prior.latent_dim, dtype=dtype)
         for i, q in enumerate(found):
             draw = model.draw(batch, len(noise), noise=noise, q=q)

@@ -26,6 +26,7 @@ class Exact(Posterior):
     def __init__(self, latent_dim: int):
         super().__init__()
         self.latent_dim = latent_dim
+        self.draws = latent_dim + 1
 
     def forward(self, batch: Batch, log_joint: LogJoint) -> Distribution:
         """Return p(z|x) for the rows of `batch`."""
