@@ -1,6 +1,6 @@
 """What docs/from-em-to-vae.md shows is what its code prints and draws, in both languages; its commands run.
 
-`python -m tests.docs.test_from_em_to_vae` runs the code and writes what it prints and draws into both pages.
+`python -m tests.docs.test_from_em_to_vae` writes the code of the English page, what it prints and draws, into both.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ NAME = "from-em-to-vae"
 PAGES = {"en": DOCS / f"{NAME}.md", "ja": DOCS / "ja" / f"{NAME}.md"}
 PICTURES = DOCS / "pictures" / NAME
 
-BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text([^\n]*)\n(.*?)```\n)?", re.DOTALL)
+BLOCK = re.compile(r"```python\n(.*?)```\n(?:```text([^\n]*)\n(.*?)```\n)?", re.DOTALL)
 PICTURE = re.compile(rf"!\[([^\]]+)\]\((?:\.\./)?pictures/{NAME}/([\w-]+\.png)\)")
 COMMANDS = re.compile(r"```sh\n(.*?)```\n", re.DOTALL)
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+SHORT = {"fit": ["--max-epochs", "1", "--latent", "2", "--hidden", "16"], "evidence": ["--rows", "20"]}
+"""What is added to a command, for it to end soon."""
 
 RUNNER = """
 import contextlib, io, json, linecache, sys
@@ -150,9 +152,8 @@ def test_the_commands_run(tmp_path):
     assert len(commands) > 4
     for program, *arguments in commands:
         assert program == "minamo"
-        short = ["--max-epochs", "1"] if arguments[0] == "fit" else ["--rows", "20"] if "--gaps" in arguments else []
         done = subprocess.run(
-            [sys.executable, "-m", "minamo", *arguments, *short],
+            [sys.executable, "-m", "minamo", *arguments, *SHORT.get(arguments[0], [])],
             capture_output=True,
             text=True,
             check=False,
@@ -180,22 +181,20 @@ def test_a_difference_is_noticed(printed, within, is_fine):
 
 
 def rewrite() -> None:
-    """Write what the code prints and draws into both pages."""
+    """Write the code of the English page, what it prints and what it draws into both pages."""
     with tempfile.TemporaryDirectory() as folder:
         ran = run_in(Path(folder))
         shutil.rmtree(PICTURES, ignore_errors=True)
         shutil.copytree(ran.pictures, PICTURES)
+    written = []
+    for block, printed in zip(blocks_of("en"), ran.printed, strict=True):
+        within = f" within {block.within}" if block.within else ""
+        text = f"```text{within}\n{printed}```\n" if printed else ""
+        written.append(f"```python\n{block.code}```\n{text}")
     for path in PAGES.values():
-        if not path.exists():
-            continue
-        printed = iter(ran.printed)
-
-        def renewed(found: re.Match[str], printed=printed) -> str:
-            text = next(printed)
-            below = f"\n```text{found[2] or ''}\n{text}```\n" if text else ""
-            return f"```python\n{found[1]}```\n{below}"
-
-        path.write_text(BLOCK.sub(renewed, path.read_text(encoding="utf-8")), encoding="utf-8")
+        blocks = iter(written)
+        page = BLOCK.sub(lambda _, blocks=blocks: next(blocks), path.read_text(encoding="utf-8"))
+        path.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
