@@ -13,7 +13,7 @@ from minamo.cli.progress import Count
 
 if TYPE_CHECKING:
     from minamo.estimator import VAE
-    from minamo.evidence import Evidence, Gaps
+    from minamo.evidence import Evidence
 
 
 def evidence(
@@ -45,7 +45,7 @@ def evidence(
         return
     show(found, f"{chosen.source}, {chosen.split}")
     if ladder is not None:
-        show_gaps(ladder)
+        print(ladder)
 
 
 def show(found: Evidence, title: str) -> None:
@@ -63,28 +63,6 @@ def show(found: Evidence, title: str) -> None:
     console.print(table)
     for remark in found.remarks:
         console.print(remark, soft_wrap=True)
-
-
-def show_gaps(ladder: Gaps) -> None:
-    """Print the rungs side by side."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="The ladder of inference, decoder held fixed", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("posterior", "family"):
-        table.add_column(name)
-    for name in ("ELBO", "KL", "log p - ELBO", "= approximation", "+ amortization", "steps", "ms/datum"):
-        table.add_column(name, justify="right")
-    for r in ladder.rungs:
-        parts = [str(m) if m else "-" for m in (r.approximation_gap, r.amortization_gap)]
-        numbers = [str(r.elbo), str(r.kl), str(r.inference_gap), *parts, f"{r.steps.value:.0f}", f"{r.time.value:.2f}"]
-        table.add_row(r.posterior, r.family, *numbers)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"log p {ladder.log_p} nats/datum: {ladder.by}", soft_wrap=True)
-    left = [f"{r.left} ({r.family})" for r in ladder.rungs if r.left]
-    console.print(f"left below the best member of the family, by the gradient: {', '.join(left)}", soft_wrap=True)
 
 
 def _choose(vae: VAE, run: Path, source: str | None, split: str | None) -> a.Chosen:

@@ -43,7 +43,8 @@ class Rung:
     inference_gap: Measure
     """log p - ELBO: the sum of the two below."""
     approximation_gap: Measure | None
-    """log p less the ELBO of the best member of the family: of what "per-datum" found. None where it was not sought."""
+    """log p less the ELBO of the best member of the family: of what "per-datum" found, so an upper bound where the
+    posterior has several hills. A flow's context is the encoder's. None where the best was not sought."""
     amortization_gap: Measure | None
     """The ELBO of the best member of the family less the ELBO."""
     time: Measure
@@ -66,6 +67,30 @@ class Gaps:
     def to_json(self) -> dict[str, Any]:
         """Return `{"log_p": {..., "by"}, "rungs": [{"posterior", "family", "elbo": {...}, ...}, ...]}`."""
         return {"log_p": {**self.log_p.to_json(), "by": self.by}, "rungs": [_plain(rung) for rung in self.rungs]}
+
+    def __str__(self) -> str:
+        """A table in plain text: nats per datum, ± standard error."""
+        lines: list[tuple[str, ...]] = [
+            ("posterior, family of q", "ELBO", "KL", "log p - ELBO", "= approximation", "+ amortization", "ms")
+        ]
+        for r in self.rungs:
+            parts = ["-" if m is None else _short(m) for m in (r.approximation_gap, r.amortization_gap)]
+            name = f"{r.posterior}, {r.family}" if r.family != r.posterior else r.posterior
+            numbers = (f"{r.elbo.value:.2f}", f"{r.kl.value:.2f}", _short(r.inference_gap), *parts)
+            lines.append((name, *numbers, f"{r.time.value:.2f}"))
+        wide = [max(len(line[i]) for line in lines) for i in range(7)]
+        table = [
+            f"{first:<{wide[0]}}  " + "  ".join(f"{c:>{w}}" for c, w in zip(rest, wide[1:], strict=True))
+            for first, *rest in lines
+        ]
+        left = ", ".join(f"{_short(r.left)} ({r.family})" for r in self.rungs if r.left is not None)
+        return "\n".join(
+            [
+                *table,
+                f"log p {self.log_p} nats/datum: {self.by}",
+                f"per-datum stopped where the gradient promised {left}",
+            ]
+        )
 
 
 class _Terms(NamedTuple):
@@ -192,6 +217,11 @@ def _words(posterior: Posterior) -> tuple[str, str]:
     word = "per-datum, as trained" if isinstance(posterior, PerDatum) else posterior.name
     family = getattr(posterior, "family", None)
     return word, family.name if isinstance(family, Family) else "exact"
+
+
+def _short(measure: Measure) -> str:
+    """Value ± se without spaces."""
+    return str(measure).replace(" ", "")
 
 
 def _plain(rung: Rung) -> dict[str, Any]:

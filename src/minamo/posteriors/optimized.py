@@ -15,7 +15,10 @@ from minamo.posteriors.climb import DRAWS, from_nothing, to_the_top
 
 
 class Optimized(Posterior):
-    """q(z|x) = argmax over the family of the ELBO of x, up to 0.02 nats: nothing to learn, nothing kept.
+    """q(z|x) = a maximum over the family of the ELBO of x, up to 0.02 nats: nothing to learn, nothing kept.
+
+    The gradient leads to the top of the hill it starts on: where the posterior has several, another start may end
+    higher.
 
     Args:
         family: of q.
