@@ -21,7 +21,17 @@ from minamo import model_file
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
 from minamo.errors import DataError, RunError
-from minamo.evidence import Evidence, Gaps, chunks, evaluate, gaps, mutual_information, rows_at_once, summarize
+from minamo.evidence import (
+    INFORMATION_ROWS,
+    Evidence,
+    Gaps,
+    chunks,
+    evaluate,
+    gaps,
+    mutual_information,
+    rows_at_once,
+    summarize,
+)
 from minamo.model import LatentVariableModel
 from minamo.plan import Plan, build, make_plan, refuse_unsupported
 from minamo.randomness import drawing_from, stream
@@ -242,7 +252,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows = self.rows(X)
         with drawing_from(stream(self.seed_ if seed is None else seed, "evidence")):
             found = evaluate(self.model_, rows, k)
-            information = mutual_information(self.model_, rows)
+            information = mutual_information(self.model_, rows.spread(INFORMATION_ROWS))
         return summarize(
             found,
             information,

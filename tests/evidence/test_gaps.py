@@ -12,7 +12,7 @@ from minamo.batch import Batch
 from minamo.evidence import Gaps, Measure, gaps
 from minamo.families import Diagonal, FullCovariance
 from minamo.nets import Mlp
-from minamo.posteriors import Amortized, Exact, PerDatum, Posterior, SemiAmortized
+from minamo.posteriors import Amortized, Exact, Optimized, PerDatum, Posterior, SemiAmortized
 from minamo.posteriors.climb import LEFT
 from minamo.randomness import drawing_from, stream
 from tests.oracle.correlated import Correlated, correlated, covariance, kl_to
@@ -114,11 +114,28 @@ def test_the_ladder_of_every_posterior():
     ]
     unseen = measured(truth, table, k=10)
     assert [r.posterior for r in unseen.rungs] == ["per-datum, as trained", "per-datum", "per-datum"]
+    assert unseen.rungs[0].elbo == unseen.rungs[1].elbo  # the same search twice, judged with the same noise
     table.visited.fill_(True)
     stored = measured(truth, table, k=10, numbered=True)
     assert stored.rungs[0].steps.value == 0  # a table that was never filled is as far off as the prior
     assert stored.rungs[0].amortization_gap is not None
     assert stored.rungs[0].amortization_gap.value > 1
+
+
+def test_time_is_milliseconds_a_datum_and_what_is_left_is_what_the_search_says(monkeypatch):
+    truth = correlated(3, 6, 0.5, n=40)
+    ticks = iter(range(1000))
+    monkeypatch.setattr("minamo.evidence.ladder.time.perf_counter", lambda: float(next(ticks)))
+    found = measured(truth, amortized(truth), k=5)
+    assert [r.time.value for r in found.rungs] == [25.0] * 4  # one second for forty rows
+    assert {r.time.unit for r in found.rungs} == {"ms/datum"}
+    search = Optimized(Diagonal(3).double(), amortized(truth).double().params)
+    truth.model(search).infer(truth.batch)
+    assert search.left is not None
+    left = found.rungs[2].left
+    assert left is not None
+    assert left.value == pytest.approx(float(search.left.mean()), rel=1e-6)
+    assert found.rungs[0].left is None
 
 
 def test_chunks_do_not_matter(monkeypatch):

@@ -18,7 +18,7 @@ from minamo.posteriors.climb import LEFT, antithetic, climb, orthogonal, promise
 from minamo.randomness import drawing_from, stream
 from tests.oracle.correlated import Correlated, correlated, covariance, kl_to
 
-HARD = [(1, 3, 1.0), (4, 9, 0.3), (4, 9, 0.01), (16, 40, 0.1)]
+HARD = [(1, 3, 1.0), (4, 9, 0.3), (4, 9, 0.01), (16, 40, 0.1), (32, 100, 0.1)]
 """(latents, columns, sigma): from a wide posterior to one hundreds of times narrower than the prior."""
 
 

@@ -4,6 +4,7 @@ from minamo.evidence.bounds import PerDatum as PerDatum
 from minamo.evidence.bounds import chunks as chunks
 from minamo.evidence.bounds import evaluate as evaluate
 from minamo.evidence.bounds import rows_at_once as rows_at_once
+from minamo.evidence.collapse import INFORMATION_ROWS as INFORMATION_ROWS
 from minamo.evidence.collapse import Forecast as Forecast
 from minamo.evidence.collapse import active_units as active_units
 from minamo.evidence.collapse import forecast as forecast

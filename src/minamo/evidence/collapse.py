@@ -86,8 +86,8 @@ def forecast(x: Tensor, latent_dim: int, scale: float | None = None, *, binary: 
 def mutual_information(model: LatentVariableModel, source: Source) -> Tensor:
     """I(n; z) = E[log q(z|x_n) - log (1/N) sum_m q(z|x_m)] between a row's number and its latent, a term for each row.
 
-    One draw for each of the first 1000 rows. It cannot exceed log N: there it says that a latent tells every row from
-    every other. "ELBO surgery" (Hoffman, Johnson, 2016).
+    One draw for each of the first 1000 rows: hand over rows from all over the data. It cannot exceed log N: there it
+    says that a latent tells every row from every other. "ELBO surgery" (Hoffman, Johnson, 2016).
 
     Returns:
         [N], nats; their mean is the information.

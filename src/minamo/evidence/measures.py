@@ -65,7 +65,7 @@ class Evidence:
     active_units: Measure
     """Latents with Var_x(E_q[z]) > 0.01."""
     mutual_information: Measure
-    """Between a row's number and its latent, I(n; z), at most log N of the first 1000 rows."""
+    """Between a row's number and its latent, I(n; z), at most log N; of 1000 rows at equal distances."""
     kl_per_latent: tuple[float, ...]
     """Mean KL(q(z_j|x) || p(z_j)) of each latent alone, nats; empty where the family does not know it."""
     samples: int

@@ -91,22 +91,51 @@ def to_the_top(family: Family, params: Tensor, log_joint: LogJoint) -> Summit:
             largest[going] = torch.where(promised > 0.5 * left[going], 0.5, 1.0) * largest[going]
             params[going], left[going] = reached, promised
             steps[going] += ROUND
-            going = going[promised > LEFT]
+            # Far below 0 it is as little a promise of nothing: the estimate itself is not there yet.
+            going = going[promised.abs() > LEFT]
+    return Summit(params, steps, left)
+
+
+def best(family: Family, start: Tensor, log_joint: LogJoint) -> Summit:
+    """Climb to the top from somewhere near it, by a second way for rows that the first leaves short of it.
+
+    Args:
+        family: of q.
+        start: [B, P].
+        log_joint: of the rows.
+    """
+    summit = to_the_top(family, start, log_joint)
+    short = torch.nonzero(summit.left > LEFT)[:, 0]
+    if not (isinstance(family, Diagonal) and len(short)):
+        return summit
+    full = FullCovariance(family.latent_dim)
+    again = _by_the_full(family, full.from_diagonal(start[short]), of_rows(log_joint, short))
+    better = again.left.abs() < summit.left[short]
+    params, steps, left = summit
+    params[short] = torch.where(better[:, None], again.params, params[short])
+    left[short] = torch.where(better, again.left, left[short])
+    steps[short] += again.steps
     return Summit(params, steps, left)
 
 
 def from_nothing(family: Family, n: int, log_joint: LogJoint, dtype: torch.dtype) -> Summit:
-    """Climb to the top from the family's origin, for n rows.
-
-    Towards a narrow and correlated posterior a diagonal q would lose its width, and with it its stride, long before it
-    arrives. So the full-covariance family goes first: its stride follows the correlations, and the diagonal member
-    nearest to where it arrives is known in closed form.
-    """
+    """Climb to the top from the family's origin, for n rows."""
     if not isinstance(family, Diagonal):
         return to_the_top(family, family.origin().to(dtype).expand(n, -1), log_joint)
     full = FullCovariance(family.latent_dim)
-    first = to_the_top(full, full.origin().to(dtype).expand(n, -1), log_joint)
-    summit = to_the_top(family, family.nearest(full.to(dtype)(first.params)), log_joint)
+    return _by_the_full(family, full.origin().to(dtype).expand(n, -1), log_joint)
+
+
+def _by_the_full(family: Diagonal, start: Tensor, log_joint: LogJoint) -> Summit:
+    """Find the best diagonal by way of the best full covariance, from parameters of that family.
+
+    Towards a narrow and correlated posterior a diagonal q would lose its width, and with it its stride, long before it
+    arrives. The stride of a full covariance follows the correlations, and the diagonal member nearest to where it
+    arrives is known in closed form.
+    """
+    full = FullCovariance(family.latent_dim)
+    first = to_the_top(full, start, log_joint)
+    summit = to_the_top(family, family.nearest(full.to(start.dtype)(first.params)), log_joint)
     return summit._replace(steps=first.steps + summit.steps)
 
 

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from minamo.batch import Batch, LogJoint
 from minamo.families import Family
 from minamo.posteriors.base import Posterior
-from minamo.posteriors.climb import DRAWS, from_nothing, to_the_top
+from minamo.posteriors.climb import DRAWS, best, from_nothing
 
 
 class Optimized(Posterior):
@@ -42,6 +42,6 @@ class Optimized(Posterior):
         else:
             with torch.no_grad():
                 start = self.start(batch.x)
-            summit = to_the_top(self.family, start, log_joint)
+            summit = best(self.family, start, log_joint)
         self.steps, self.left = summit.steps, summit.left
         return self.family(summit.params)

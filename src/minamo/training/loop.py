@@ -198,10 +198,11 @@ def _advance(
     settings: Settings,
 ) -> State:
     """The state after an epoch: snapshot, best weights, plateau, learning rate."""
-    mean = copied(average.state_dict())
-    state = replace(
-        state, epoch=result.epoch, weights=copied(model.state_dict()), average=mean, moments=moments_of(optimizer)
-    )
+    weights = copied(model.state_dict())
+    learned = {name for name, _ in model.named_parameters()}
+    # What is shared is copied once.
+    mean = {k: v.clone() if k in learned else weights[k] for k, v in average.state_dict().items()}
+    state = replace(state, epoch=result.epoch, weights=weights, average=mean, moments=moments_of(optimizer))
     if result.watched is None:
         state = replace(state, best=mean, best_epoch=result.epoch)
     else:
