@@ -6,7 +6,18 @@ import sys
 
 import minamo
 
-PUBLIC = ["VAE", "Batch", "Dataset", "Draw", "Evidence", "LatentVariableModel", "Measure", "MinamoError", "load"]
+PUBLIC = [
+    "VAE",
+    "Batch",
+    "Dataset",
+    "Draw",
+    "Evidence",
+    "LatentVariableModel",
+    "Measure",
+    "MinamoError",
+    "flush_to_zero",
+    "load",
+]
 
 
 def test_the_public_names_are_these_and_all_are_documented():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from minamo.evidence import Measure as Measure
     from minamo.model import Draw as Draw
     from minamo.model import LatentVariableModel as LatentVariableModel
+    from minamo.training import flush_to_zero as flush_to_zero
 
 __version__ = "0.1.0"
 
@@ -31,9 +32,21 @@ _HOMES = {
     "Dataset": "data",
     "load": "data",
     "MinamoError": "errors",
+    "flush_to_zero": "training",
 }
 
-__all__ = ["VAE", "Batch", "Dataset", "Draw", "Evidence", "LatentVariableModel", "Measure", "MinamoError", "load"]
+__all__ = [
+    "VAE",
+    "Batch",
+    "Dataset",
+    "Draw",
+    "Evidence",
+    "LatentVariableModel",
+    "Measure",
+    "MinamoError",
+    "flush_to_zero",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -71,6 +71,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         max_epochs: a cap, for when patience runs out first.
         patience: epochs (but no fewer than 2000 gradient steps) without a clear improvement that make a plateau;
             None trains for max_epochs.
+        compile: "on" compiles the training step (seconds, once), "off" does not, "auto" does where the steps ahead
+            repay it and there is a C++ compiler.
+        precision: of the matrix products in training: "float32", "bf16", or "auto", which measures. All else, and
+            everything reported, is float32 or better.
         random_state: seed of split, weights, noise and samples.
 
     Attributes:
@@ -107,6 +111,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         learning_rate: float | None = None,
         max_epochs: int = 10_000,
         patience: int | None = 5,
+        compile: str = "auto",
+        precision: str = "auto",
         random_state: int | np.random.RandomState | None = 0,
     ):
         self.latent_dim = latent_dim
@@ -124,6 +130,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.max_epochs = max_epochs
         self.patience = patience
+        self.compile = compile
+        self.precision = precision
         self.random_state = random_state
 
     def __sklearn_tags__(self):
@@ -152,9 +160,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
         return self
 
-    def plan(self, data: Dataset) -> Plan:
-        """Look at the data, choose what is "auto", build the model; nothing is trained yet."""
-        plan = make_plan(self.get_params(), data)
+    def plan(self, data: Dataset, engine: dict[str, Any] | None = None) -> Plan:
+        """Look at the data, choose what is "auto", build the model; nothing is trained yet.
+
+        Args:
+            data: all rows.
+            engine: `description["engine"]` of a run that goes on, so that it does with the same arithmetic.
+        """
+        plan = make_plan(self.get_params(), data, engine)
         self._adopt(plan.description, plan.model)
         return plan
 

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from minamo import words
 from minamo.errors import ConfigError
+from minamo.training import COMPILE, PRECISIONS
 
 
 def check_params(params: dict[str, Any]) -> None:
@@ -46,6 +47,8 @@ def check_params(params: dict[str, Any]) -> None:
     words.check("binarize", params["binarize"], words.BINARIZE)
     words.check("preprocess", params["preprocess"], words.PREPROCESS)
     words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
+    words.check("compile", params["compile"], COMPILE)
+    words.check("precision", params["precision"], PRECISIONS)
 
 
 def _check_posterior(params: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,14 @@ from minamo.parameters import as_seed, check_params, plain
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
-from minamo.training import Settings
+from minamo.training import DROPS, Engine, Settings, choose_engine
 
 LATENTS = 32
 LEARNING_RATES = {"mlp": 1e-3, "linear": 6e-3}
 PATIENT_STEPS = 2000
 """A plateau lasts at least this many gradient steps, however few make an epoch."""
+LIKELY_EPOCHS = 50
+"""A run that stops by itself is expected to take at least so many."""
 FORECAST_ROWS = 2000
 """Rows from which the covariance spectrum is computed when there are more."""
 WATCHED_ROWS = 10_000
@@ -51,8 +53,14 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
-    """Check parameters against data, choose what is "auto", and build the model with its starting weights."""
+def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | None = None) -> Plan:
+    """Check parameters against data, choose what is "auto", and build the model with its starting weights.
+
+    Args:
+        params: those of VAE.
+        data: all rows, those to be held out included.
+        engine: what a run that goes on has begun with; default: chosen now.
+    """
     check_params(params)
     if len(data) < 2:
         raise DataError(f"{data.name} has 1 sample (n_samples = 1); a model needs at least 2 rows")
@@ -95,6 +103,8 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
     most = WATCHED_IF_OPTIMIZED if params["posterior"] == "per-datum" and len(held_out) else WATCHED_ROWS
     judged = len(held_out) or params["patience"] is not None
     watched = _watched(everything, data.part, train_index, held_out, most, seed) if judged else None
+    settings, engine_said = _settings(params, model, len(train_index), seed, engine)
+    description["engine"] = {**asdict(settings.engine), "said": engine_said}
     scale = f", scale {params['scale']}" if chosen == "normal" else ""
     description["notes"] = [
         f"data {data.name}: {len(data)} rows of {data.schema.n_columns}, {len(held_out)} held out for validation",
@@ -103,20 +113,28 @@ def make_plan(params: dict[str, Any], data: Dataset) -> Plan:
         f"{latent_dim} latents, net {params['net']}" + _widths(params),
         *_posterior_notes(params, watched, held_out),
         said,
+        engine_said,
     ]
     watch_name = "validation" if len(held_out) else "training"
-    settings = _settings(params, len(train_index), seed)
     return Plan(model, rows, watched, watch_name, settings, description, _warnings(data, facts))
 
 
-def _settings(params: dict[str, Any], n_rows: int, seed: int) -> Settings:
-    """How to train: a plateau lasts `patience` epochs, and no fewer steps than PATIENT_STEPS."""
-    patience = params["patience"]
+def _settings(
+    params: dict[str, Any], model: LatentVariableModel, n_rows: int, seed: int, engine: dict[str, Any] | None
+) -> tuple[Settings, str]:
+    """How to train and with what: a plateau lasts `patience` epochs, and no fewer steps than PATIENT_STEPS."""
+    patience, most, size = params["patience"], params["max_epochs"], int(params["batch_size"])
+    steps = math.ceil(n_rows / size)
+    least = most
     if patience is not None:
-        steps = math.ceil(n_rows / params["batch_size"])
         patience = max(patience, math.ceil(PATIENT_STEPS / steps))
+        least = min(most, max(LIKELY_EPOCHS, 1 + (1 + DROPS) * patience))
     rate = params["learning_rate"] or LEARNING_RATES[params["net"]]
-    return Settings(int(params["batch_size"]), rate, params["max_epochs"], patience, seed)
+    if engine is None:
+        chosen, said = choose_engine(model, params["compile"], params["precision"], size, least * steps)
+    else:
+        chosen, said = Engine(engine["compiled"], engine["precision"]), engine["said"]
+    return Settings(size, rate, most, patience, seed, chosen), said
 
 
 def floor_note(model: LatentVariableModel) -> str | None:

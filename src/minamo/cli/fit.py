@@ -53,6 +53,8 @@ def fit(
     learning_rate: Annotated[float | None, option("Adam's, before it falls at a plateau.")] = None,
     max_epochs: Annotated[int | None, option("A cap; the run stops by itself.")] = None,
     patience: Annotated[int | None, option("Epochs without a clear improvement that make a plateau.")] = None,
+    compile: Annotated[str | None, option("auto, on or off: one compiled training step.")] = None,
+    precision: Annotated[str | None, option("Of matrix products in training: auto, float32 or bf16.")] = None,
     random_state: Annotated[int | None, option("Of split, weights and noise.", "--seed")] = None,
     config: Annotated[Path | None, option("A JSON object of VAE parameters, or the config.json of a run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
@@ -63,18 +65,14 @@ def fit(
         from minamo.errors import ConfigError
 
         raise ConfigError("say where the run goes: -o FOLDER")
-    import torch
+    from minamo.training import flush_to_zero
 
-    # Adam's moments of weights at dark pixels decay into subnormal numbers, which cost a hundred times a normal one.
-    torch.set_flush_denormal(True)
-    try:
+    with flush_to_zero():
         if resume:
             run, vae, plan, state = _reopen(output, source, given, config)
         else:
             run, vae, plan, state = _begin(output, source or "digits", given, config)
         return _train(run, vae, plan, state)
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def _begin(
@@ -110,7 +108,7 @@ def _reopen(
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}
     vae = VAE(**{**params, **given})
     name = source or stored["source"]
-    plan = vae.plan(load(name))
+    plan = vae.plan(load(name), stored.get("engine"))
     if plan.description["fingerprint"] != stored["fingerprint"]:
         raise RunError(f"{name} is not the data this run began with (its fingerprint differs)")
     if given:

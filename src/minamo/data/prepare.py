@@ -40,10 +40,10 @@ class Prepare:
         """Log |d x_model / d x|, nats: -sum_j log spread_j."""
         return 0.0 if self.spread is None else -float(self.spread.log().sum())
 
-    def to_model(self, stored: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Stored rows [B, D] -> model units [B, D]."""
+    def to_model(self, stored: Tensor, dtype: torch.dtype = torch.float32, bits: Tensor | None = None) -> Tensor:
+        """Stored rows [B, D] -> model units [B, D]; `bits` are those of `binarize`, where they are drawn already."""
         if self.binarize == "dynamic":
-            return binarize(stored, self.divisor).to(dtype)
+            return binarize(stored, self.divisor, bits).to(dtype)
         if self.center is None or self.spread is None:
             x = stored.to(dtype)
             return x if self.divisor == 1.0 else x / self.divisor

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from minamo.batch import Batch
-from minamo.data.binarize import binarize
+from minamo.data.binarize import binarize, takes_words, words
 from minamo.data.dataset import ROWS_AT_ONCE
 from minamo.data.prepare import Prepare
 from minamo.randomness import drawing_from
@@ -60,8 +60,21 @@ class Rows:
         """
         order = torch.arange(len(self)) if order is None else order
         for places in order.split(size):
-            x = self.prepare.to_model(self.x[self.index[places]], dtype)
-            yield Batch(x, None if self.numbers is None else self.numbers[places])
+            yield self.at(places, dtype)
+
+    def at(self, places: Tensor, dtype: torch.dtype = torch.float32, bits: Tensor | None = None) -> Batch:
+        """Return the rows at `places`, int64 in range(len(self)), as one batch; `bits` where `self.bits` drew them."""
+        x = self.prepare.to_model(self.x[self.index[places]], dtype, bits)
+        return Batch(x, None if self.numbers is None else self.numbers[places])
+
+    @property
+    def takes_bits(self) -> bool:
+        """Whether random bits binarize these rows: not if they are left alone, or compared with uniform numbers."""
+        return self.prepare.binarize == "dynamic" and takes_words(self.x.dtype, self.prepare.divisor)
+
+    def bits(self, n: int) -> Tensor | None:
+        """Draw the random bits that binarize n rows, where they take any."""
+        return words(n * self.n_columns, self.x.device) if self.takes_bits else None
 
     def first(self, n: int) -> Rows:
         """Return the first n rows."""

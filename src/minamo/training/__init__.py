@@ -1,7 +1,12 @@
 """Training: a generator that yields after every epoch, and stops by itself."""
 
 from minamo.training.convergence import Plateau as Plateau
+from minamo.training.engine import COMPILE as COMPILE
+from minamo.training.engine import PRECISIONS as PRECISIONS
+from minamo.training.engine import Engine as Engine
+from minamo.training.engine import choose_engine as choose_engine
 from minamo.training.loop import DROPS as DROPS
 from minamo.training.loop import train as train
 from minamo.training.state import Settings as Settings
 from minamo.training.state import State as State
+from minamo.training.subnormals import flush_to_zero as flush_to_zero

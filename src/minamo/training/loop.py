@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,13 +16,21 @@ from minamo.data import Rows
 from minamo.errors import TrainingError
 from minamo.evidence import PerDatum, evaluate
 from minamo.likelihoods import Normal
-from minamo.model import Draw, LatentVariableModel
+from minamo.model import LatentVariableModel
 from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
-from minamo.training.state import Settings, State, copied, moments_of
+from minamo.training.adam import Adam
+from minamo.training.compiled import CompiledStep
+from minamo.training.precision import products_in
+from minamo.training.state import Settings, State, copied
+from minamo.training.step import EagerStep, Objective, Step
 
 AVERAGE = 0.999
 """Decay of the moving average of the weights, after a warm-up: the average is what is judged and kept."""
+FOLLOW_EVERY = 8
+"""Steps between two moves of the average, once it has begun: one in eight costs an eighth of the memory traffic."""
+NOISE_AT_ONCE = 2**20
+"""Numbers of noise that are drawn at one time, 4 MB."""
 DROPS = 2
 """The learning rate falls this often before a plateau means convergence..."""
 DROP = 0.1
@@ -36,7 +44,7 @@ def train(
     settings: Settings,
     state: State | None = None,
     watch_name: str = "validation",
-    objective: Callable[[Draw], Tensor] = sticking_the_landing,
+    objective: Objective = sticking_the_landing,
 ) -> Iterator[State]:
     """Maximize the ELBO over `rows` by Adam until it has stopped improving on `watched`.
 
@@ -59,24 +67,24 @@ def train(
     Raises:
         TrainingError: the bound was not finite a second time; the last state yielded is intact.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    adam = Adam(model, settings.learning_rate)
     if state is None:
         state = State.beginning(model, settings, watch_name)
     # Buffers are shared: a table of per-datum parameters has no average, and is not kept twice.
     average = copy.deepcopy(model, {id(b): b for b in model.buffers()}).requires_grad_(False).eval()
     model.train()
     started = time.perf_counter() - state.record.get("seconds", 0.0)
-    note = None
-    state.put_back(model, average, optimizer)
+    state.put_back(model, average, adam)
+    step, note = _step(model, rows, adam, objective, settings)
     try:
         while state.stopped is None and state.epoch < settings.max_epochs:
-            result = _epoch(model, average, optimizer, objective, rows, watched, settings, state.epoch + 1)
+            result = _epoch(model, average, step, rows, watched, settings, state.epoch + 1)
             problem = result.problem(model)
             if problem:
                 state, note = _recover(state, problem)
-                state.put_back(model, average, optimizer)
+                state.put_back(model, average, adam)
                 continue
-            state = _advance(state, result, model, average, optimizer, settings)
+            state = _advance(state, result, model, average, adam, settings)
             record = {**result.record(state, watch_name), "seconds": time.perf_counter() - started}
             if isinstance(model.likelihood, Normal):
                 record["scale"] = float(model.likelihood.scale.detach())
@@ -84,8 +92,8 @@ def train(
                 record["note"], note = note, None
             state = replace(state, record=record)
             yield state
-            if state.learning_rate != optimizer.param_groups[0]["lr"]:
-                state.put_back(model, average, optimizer)
+            if state.learning_rate != adam.learning_rate:
+                state.put_back(model, average, adam)
     finally:
         model.load_state_dict(state.best)
         model.eval()
@@ -134,11 +142,26 @@ class _Result(NamedTuple):
         return line
 
 
+def _step(
+    model: LatentVariableModel, rows: Rows, adam: Adam, objective: Objective, settings: Settings
+) -> tuple[Step, str | None]:
+    """The step of the engine that was chosen, and a note if it could not be had."""
+    if settings.engine.compiled:
+        try:
+            with products_in(settings.engine.precision):
+                return CompiledStep(model, rows, adam, objective, settings.batch_size), None
+        # Whatever stops the compiler (none there, no room for its files, a graph it cannot read), the run can go on.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            note = f"the step could not be compiled ({reason}): it runs eagerly"
+            return EagerStep(model, rows, adam, objective), note
+    return EagerStep(model, rows, adam, objective), None
+
+
 def _epoch(
     model: LatentVariableModel,
     average: LatentVariableModel,
-    optimizer: torch.optim.Optimizer,
-    objective: Callable[[Draw], Tensor],
+    step: Step,
     rows: Rows,
     watched: Rows | None,
     settings: Settings,
@@ -147,37 +170,35 @@ def _epoch(
     started = time.perf_counter()
     means: list[Tensor] = list(average.parameters())
     weights: list[Tensor] = list(model.parameters())
-    before = (epoch - 1) * math.ceil(len(rows) / settings.batch_size)
-    j1: list[Tensor] = []
-    j2: list[Tensor] = []
-    with drawing_from(stream(settings.seed, "epoch", epoch)):
-        for step, batch in enumerate(rows.batches(settings.batch_size, torch.randperm(len(rows)))):
-            draw = model.draw(batch)
-            for weight in weights:
-                weight.grad = None
-            (-objective(draw).mean()).backward()
-            optimizer.step()
-            model.likelihood.maximize(draw.log_px_z.detach())
-            _follow(means, weights, before + step)
-            # Kept as tensors: nothing waits for a number inside the loop.
-            j1.append(draw.log_px_z.detach()[0])
-            j2.append(draw.kl.detach())
+    n, size = len(rows), settings.batch_size
+    n_steps = math.ceil(n / size)
+    before, followed = (epoch - 1) * n_steps, 0
+    j1, j2 = torch.empty(2, n)
+    with drawing_from(stream(settings.seed, "epoch", epoch)), products_in(settings.engine.precision):
+        step.begin(n_steps)
+        for i, (places, noise) in enumerate(_batches(n, size, model.prior.latent_dim)):
+            some = slice(i * size, i * size + len(places))
+            j1[some], j2[some] = step(places, noise)
+            if i + 1 == n_steps or before + i < FOLLOW_EVERY or (before + i) % FOLLOW_EVERY == 0:
+                _follow(means, weights, before + i, i + 1 - followed)
+                followed = i + 1
+        step.end()
     seconds = time.perf_counter() - started
-    return _Result(
-        epoch,
-        torch.cat(j1),
-        torch.cat(j2),
-        settings.batch_size,
-        rows.log_det,
-        _watch(average, watched, settings.seed),
-        seconds,
-    )
+    return _Result(epoch, j1, j2, size, rows.log_det, _watch(average, watched, settings.seed), seconds)
+
+
+def _batches(n: int, size: int, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every place once, in random order, with noise [1, B, latent_dim], drawn for many steps at a time."""
+    most = size * max(1, NOISE_AT_ONCE // (size * latent_dim))
+    for block in torch.randperm(n).split(most):
+        noise = torch.randn(len(block), latent_dim)
+        yield from zip(block.split(size), (some[None] for some in noise.split(size)), strict=True)
 
 
 @torch.no_grad()
-def _follow(means: list[Tensor], weights: list[Tensor], step: int) -> None:
-    """Move the averages towards the weights; early on they forget their beginning fast."""
-    decay = min(AVERAGE, (1 + step) / (10 + step))
+def _follow(means: list[Tensor], weights: list[Tensor], step: int, steps: int) -> None:
+    """Move the averages towards the weights, once for `steps` steps; early on they forget their beginning fast."""
+    decay = min(AVERAGE, (1 + step) / (10 + step)) ** steps
     torch._foreach_lerp_(means, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 
@@ -194,7 +215,7 @@ def _advance(
     result: _Result,
     model: LatentVariableModel,
     average: LatentVariableModel,
-    optimizer: torch.optim.Optimizer,
+    adam: Adam,
     settings: Settings,
 ) -> State:
     """The state after an epoch: snapshot, best weights, plateau, learning rate."""
@@ -202,7 +223,7 @@ def _advance(
     learned = {name for name, _ in model.named_parameters()}
     # What is shared is copied once.
     mean = {k: v.clone() if k in learned else weights[k] for k, v in average.state_dict().items()}
-    state = replace(state, epoch=result.epoch, weights=weights, average=mean, moments=moments_of(optimizer))
+    state = replace(state, epoch=result.epoch, weights=weights, average=mean, moments=adam.tensors())
     if result.watched is None:
         state = replace(state, best=mean, best_epoch=result.epoch)
     else:

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from minamo.training.adam import Adam
 from minamo.training.convergence import HELD_OUT, TRAINED_ON, Plateau
+from minamo.training.engine import Engine
 
 Tensors = dict[str, Tensor]
 
@@ -25,6 +26,8 @@ class Settings:
     """Epochs without a clear improvement before the learning rate falls, and in the end training stops;
     None trains for `max_epochs`."""
     seed: int
+    engine: Engine = field(default_factory=Engine)
+    """How steps are run."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,12 @@ class State:
         plateau = Plateau(tensors.get("anchor"), plain.pop("since"), plain.pop("z"))
         return cls(plateau=plateau, **groups, **plain)
 
-    def put_back(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def put_back(self, model: nn.Module, average: nn.Module, adam: Adam) -> None:
         """Copy this state into a model, its average and its optimizer."""
         model.load_state_dict(self.weights)
         average.load_state_dict(self.average)
-        _load_moments(optimizer, self.moments)
-        set_learning_rate(optimizer, self.learning_rate)
+        adam.load(self.moments)
+        adam.learning_rate = self.learning_rate
 
     def with_best_weights(self, learning_rate: float) -> State:
         """Return the state that goes on from the best weights with another learning rate, its patience renewed."""
@@ -102,23 +105,3 @@ class State:
 def copied(tensors: Tensors) -> Tensors:
     """Detached copies."""
     return {k: v.detach().clone() for k, v in tensors.items()}
-
-
-def moments_of(optimizer: torch.optim.Optimizer) -> Tensors:
-    """Copy an optimizer's state into a flat dictionary."""
-    return {f"{i}.{k}": v.clone() for i, held in optimizer.state_dict()["state"].items() for k, v in held.items()}
-
-
-def _load_moments(optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
-    state: dict[int, Tensors] = {}
-    for name, tensor in moments.items():
-        i, _, k = name.partition(".")
-        state.setdefault(int(i), {})[k] = tensor.clone()
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set one learning rate for all parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate

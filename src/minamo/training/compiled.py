@@ -1,0 +1,202 @@
+"""The gradient step as one compiled graph: forward, bound, backward, Adam.
+
+The very functions of the eager step are run once with tensors that record what is done to them, autograd's backward
+included; the recorded graph goes to torch's compiler. So there is no second model and no backward by hand, and
+whatever the eager step can do with fixed shapes can be compiled.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from minamo.data import Rows
+from minamo.model import LatentVariableModel
+from minamo.randomness import drawing_from, stream
+from minamo.training.adam import Adam, moved
+from minamo.training.precision import products_in
+from minamo.training.step import EagerStep, Objective
+
+FEW_STEPS = 50
+"""In epochs of fewer steps the last batch, smaller than the others, gets a graph of its own; else it is run eagerly."""
+
+CLOSE = 1e-3
+"""Relative difference that is put down to rounding, when compiled code is compared with what it was compiled from."""
+
+
+def compiler() -> str | None:
+    """Return the C++ compiler that torch will call, or None where there is none, or compiling is switched off."""
+    if os.environ.get("TORCH_COMPILE_DISABLE", "0") not in ("", "0"):
+        return None
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+class CompiledStep:
+    """The step, compiled for batches of `size` rows; batches of any other size take the eager step.
+
+    Args:
+        model, rows, adam, objective: as for `EagerStep`.
+        size: rows in a batch.
+    """
+
+    def __init__(self, model: LatentVariableModel, rows: Rows, adam: Adam, objective: Objective, size: int):
+        self.model, self.rows, self.adam, self.objective = model, rows, adam, objective
+        self.eager = EagerStep(model, rows, adam, objective)
+        rest = len(rows) % size
+        self.learned_names = [name for name, p in model.named_parameters() if p.requires_grad]
+        self.rest_names = list(self._rest())
+        self.graphs: dict[int, Callable[..., tuple[Tensor, Tensor]]] = {}
+        for n in {size, rest if len(rows) < FEW_STEPS * size else size} - {0}:
+            if n <= len(rows):
+                self.graphs[n] = self._compiled(n)
+        self.taken = 0
+
+    def begin(self, n: int) -> None:
+        """Compute Adam's corrections for the steps of an epoch, and note where every tensor lies."""
+        self.rates, self.roots = self.adam.corrections(n)
+        self.taken = self.counted = 0
+        self.held = self._inputs()
+
+    def __call__(self, places: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Step`."""
+        graph, t = self.graphs.get(len(places)), self.taken
+        self.taken += 1
+        if graph is not None:
+            # The graph cannot draw the bits itself: torch's name for that operation is a keyword of Python's.
+            bits = self.rows.bits(len(places))
+            with torch.no_grad():
+                return graph(*self.held, *_some(bits), places, noise, self.rates[t], self.roots[t])
+        self.adam.count(t - self.counted)
+        self.counted = t + 1
+        return self.eager(places, noise)
+
+    def end(self) -> None:
+        """Let Adam count the steps."""
+        self.adam.count(self.taken - self.counted)
+        self.counted = self.taken
+
+    def _inputs(self) -> list[Tensor]:
+        adam, rows = self.adam, self.rows
+        data = [rows.x, rows.index, *_some(rows.numbers)]
+        return [*adam.weights, *adam.first, *adam.second, *self._rest().values(), *data]
+
+    def _rest(self) -> dict[str, Tensor]:
+        """What the step reads besides: parameters that are held, and buffers."""
+        held = {name: p.detach() for name, p in self.model.named_parameters() if not p.requires_grad}
+        return held | dict(self.model.named_buffers())
+
+    def _compiled(self, n: int) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Trace the step for batches of n rows, and compile the trace."""
+        with drawing_from(stream(0, "compare")):
+            noise, bits = torch.randn(1, n, self.model.prior.latent_dim), self.rows.bits(n)
+        # No tensor twice: the compiler would take the two for one ever after.
+        places, rate, root = torch.arange(n), torch.tensor(1e-3), torch.tensor(2.0)
+        inputs = [*self._inputs(), *_some(bits), places, noise, rate, root]
+        with torch.no_grad(), _compiler_settings():
+            from torch.fx.experimental.proxy_tensor import make_fx
+
+            # Tracing runs the model once on recorded tensors: what it notes about itself then must not stay.
+            steps = self.model.posterior.steps
+            graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+            self.model.posterior.steps = steps
+            compiled: Any = torch._inductor.compile(graph, inputs)  # pyright: ignore
+        self._compare(compiled, inputs)
+        return compiled
+
+    def _compare(self, compiled: Callable[..., tuple[Tensor, Tensor]], inputs: list[Tensor]) -> None:
+        """Take one step with the compiled and with the uncompiled function, on copies; refuse code that differs."""
+        k, changed = len(self.learned_names), 3 * len(self.learned_names) + len(self.rest_names)
+        found: list[list[Tensor]] = []
+        for step in (self._step, compiled):
+            own = [t.clone() if i < changed else t for i, t in enumerate(inputs)]
+            for second in own[2 * k : 3 * k]:
+                # With no moments yet Adam's step is the sign of the gradient, in which any rounding shows.
+                second.fill_(1.0)
+            with drawing_from(stream(0, "compare")), products_in("float32"), torch.no_grad():
+                found.append([*step(*own), *own[:changed]])
+        for right, got in zip(*found, strict=True):
+            right, got = right.double(), got.double()
+            if not torch.allclose(right, got, rtol=CLOSE, atol=CLOSE * float(right.abs().max()) + 1e-6):
+                raise RuntimeError("compiled, it gives other numbers than uncompiled")
+
+    def _step(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The step as a function of all its tensors; changes the weights, the moments and the rest in place."""
+        # Only what is in `inputs` may be touched here: any other tensor would be a constant of the graph.
+        k, m = len(self.learned_names), len(self.rest_names)
+        weights, first, second = inputs[:k], inputs[k : 2 * k], inputs[2 * k : 3 * k]
+        *data, places, noise, rate, root = inputs[3 * k + m :]
+        rows = copy.copy(self.rows)
+        bits = data.pop() if rows.takes_bits else None
+        rows.x, rows.index, rows.numbers = data[0], data[1], data[2] if len(data) > 2 else None
+        leaves = [w.detach().requires_grad_() for w in weights]
+
+        def body() -> tuple[Tensor, Tensor, Sequence[Tensor | None]]:
+            draw = self.model.draw(rows.at(places, bits=bits), noise=noise)
+            grads = torch.autograd.grad(-self.objective(draw).mean(), leaves, allow_unused=True)
+            self.model.likelihood.maximize(draw.log_px_z.detach())
+            return draw.log_px_z.detach()[0], draw.kl.detach(), grads
+
+        with torch.enable_grad():
+            names = (f"model.{name}" for name in (*self.learned_names, *self.rest_names))
+            tensors = dict(zip(names, (*leaves, *inputs[3 * k : 3 * k + m]), strict=True))
+            j1, j2, grads = functional_call(_Calling(self.model, body), tensors, ())
+        with torch.no_grad():
+            for weight, grad, a, b in zip(weights, grads, first, second, strict=True):
+                if grad is not None:
+                    moved(weight, grad, a, b, rate, root)
+        return j1, j2
+
+
+def _some(tensor: Tensor | None) -> list[Tensor]:
+    return [] if tensor is None else [tensor]
+
+
+class _Calling(nn.Module):
+    """A module whose forward is any function of `model`: functional_call swaps its tensors meanwhile."""
+
+    def __init__(self, model: nn.Module, body: Callable[[], Any]):
+        super().__init__()
+        self.model = model
+        self.body = body
+
+    def forward(self) -> Any:
+        return self.body()
+
+
+@contextmanager
+def _compiler_settings() -> Iterator[None]:
+    """Random numbers as torch draws them outside a graph; compiled code kept for the next run."""
+    # Before the compiler is imported, which settles its folder then.
+    named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minamo" / "compiled"
+    if named is None and _can_write(folder):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    from torch._inductor import config
+
+    try:
+        with config.patch(fallback_random=True), warnings.catch_warnings():
+            # torch's compiler warns of its own deprecated functions.
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if named is None:
+            os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
+
+
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

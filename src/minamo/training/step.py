@@ -1,0 +1,63 @@
+"""The gradient step: draw, bound, backward, Adam. One recipe, run as it stands or traced and compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from minamo.data import Rows
+from minamo.model import Draw, LatentVariableModel
+from minamo.training.adam import Adam
+
+Objective = Callable[[Draw], Tensor]
+
+
+class Step(Protocol):
+    """A gradient step on some of the rows."""
+
+    def begin(self, n: int) -> None:
+        """Get ready for the n steps of an epoch."""
+
+    def __call__(self, places: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step.
+
+        Args:
+            places: [B], int64: which rows.
+            noise: standard normal [1, B, latent_dim], what z is drawn with.
+
+        Returns:
+            log p(x|z) and KL, both [B], nats, before the step.
+        """
+        ...
+
+    def end(self) -> None:
+        """Leave the optimizer as if it had counted every step itself."""
+
+
+class EagerStep:
+    """The step, operation by operation."""
+
+    def __init__(self, model: LatentVariableModel, rows: Rows, adam: Adam, objective: Objective):
+        self.model = model
+        self.rows = rows
+        self.adam = adam
+        self.objective = objective
+
+    def begin(self, n: int) -> None:
+        """Nothing to get ready."""
+
+    def __call__(self, places: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Step`."""
+        draw = self.model.draw(self.rows.at(places), noise=noise)
+        for weight in self.adam.learned.values():
+            weight.grad = None
+        (-self.objective(draw).mean()).backward()
+        self.adam.step()
+        self.model.likelihood.maximize(draw.log_px_z.detach())
+        # Tensors: nothing waits for a number inside the loop.
+        return draw.log_px_z.detach()[0], draw.kl.detach()
+
+    def end(self) -> None:
+        """Nothing to leave."""
