@@ -106,12 +106,11 @@ class CompiledStep:
         with torch.no_grad(), _compiler_settings():
             from torch.fx.experimental.proxy_tensor import make_fx
 
-            # Tracing runs the model once on recorded tensors: what it notes about itself then must not stay.
-            steps = self.model.posterior.steps
             graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-            self.model.posterior.steps = steps
             compiled: Any = torch._inductor.compile(graph, inputs)  # pyright: ignore
         self._compare(compiled, inputs)
+        # What the posterior noted about itself meanwhile is of no row of the data.
+        self.model.posterior.steps = None
         return compiled
 
     def _compare(self, compiled: Callable[..., tuple[Tensor, Tensor]], inputs: list[Tensor]) -> None:
