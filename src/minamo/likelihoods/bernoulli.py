@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli as TorchBernoulli
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Distribution, constraints
 
+from minamo.distributions import IndependentBernoulli
 from minamo.likelihoods.base import Likelihood
 from minamo.nets import Mlp
 
@@ -27,7 +27,7 @@ class Bernoulli(Likelihood):
 
     def forward(self, z: Tensor) -> Distribution:
         """Return p(x|z)."""
-        return Independent(TorchBernoulli(logits=self.net(z), validate_args=False), 1, validate_args=False)
+        return IndependentBernoulli(self.net(z))
 
     @torch.no_grad()
     def start_from(self, mean: Tensor, var: Tensor) -> None:

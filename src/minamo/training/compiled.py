@@ -27,6 +27,13 @@ from minamo.training.adam import Adam, moved
 from minamo.training.precision import products_in
 from minamo.training.step import EagerStep, Objective
 
+SETTINGS = {
+    "fallback_random": True,  # random numbers as torch draws them outside a graph
+    "cpp_wrapper": True,  # kernels are called from C++, not from Python: a third of a small net's step
+    "memory_planning": True,  # one block of memory for all that a step passes on
+    "size_asserts": False,  # shapes never change here
+    "alignment_asserts": False,
+}
 FEW_STEPS = 50
 """In epochs of fewer steps the last batch, smaller than the others, gets a graph of its own; else it is run eagerly."""
 
@@ -175,7 +182,7 @@ class _Calling(nn.Module):
 
 @contextmanager
 def _compiler_settings() -> Iterator[None]:
-    """Random numbers as torch draws them outside a graph; compiled code kept for the next run."""
+    """SETTINGS in force; compiled code kept for the next run."""
     # Before the compiler is imported, which settles its folder then.
     named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minamo" / "compiled"
@@ -184,7 +191,7 @@ def _compiler_settings() -> Iterator[None]:
     from torch._inductor import config
 
     try:
-        with config.patch(fallback_random=True), warnings.catch_warnings():
+        with config.patch(SETTINGS), warnings.catch_warnings():
             # torch's compiler warns of its own deprecated functions.
             warnings.simplefilter("ignore", FutureWarning)
             yield

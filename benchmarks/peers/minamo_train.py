@@ -1,0 +1,54 @@
+"""minamo: its own training loop over resident bytes, without judging convergence.
+
+Further keys of the work: "compile" and "precision", words as in training ("auto" unless given), and "epochs_ahead", the
+length of the run that "auto" is to suppose: what repays itself in a run of a minute or more is measured as it will be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from benchmarks.peers.protocol import Contender, Work, serve
+from minamo import LatentVariableModel
+from minamo.data import Prepare, Rows
+from minamo.families import Diagonal
+from minamo.likelihoods import Bernoulli
+from minamo.nets import Mlp
+from minamo.posteriors import Amortized
+from minamo.priors import StandardNormal
+from minamo.randomness import drawing_from, stream
+from minamo.training import Settings, choose_engine, train
+
+EPOCHS_AHEAD = 200
+
+
+class MinamoTrain(Contender):
+    """One next() an epoch."""
+
+    def __init__(self, work: Work, x: np.ndarray, held: np.ndarray | None):
+        torch.set_flush_denormal(True)  # as minamo fit does; threads inherit it, so it comes before the first
+        columns, hidden = x.shape[1], (work.width,)
+        with drawing_from(stream(work.seed, "weights")):
+            encoder = Mlp(columns, 2 * work.latent, hidden, torch.nn.ReLU)
+            decoder = Mlp(work.latent, columns, hidden, torch.nn.ReLU)
+        model = LatentVariableModel(
+            StandardNormal(work.latent), Bernoulli(decoder), Amortized(encoder, Diagonal(work.latent))
+        )
+        rows = Rows(x, Prepare(divisor=255.0, binarize="dynamic" if work.binarize else "none"))
+        engine, self.note = choose_engine(
+            model,
+            work.extra.get("compile", "auto"),
+            work.extra.get("precision", "auto"),
+            work.batch,
+            work.extra.get("epochs_ahead", EPOCHS_AHEAD) * len(x) // work.batch,
+        )
+        self.states = train(model, rows, None, Settings(work.batch, work.lr, 10**9, None, work.seed, engine))
+
+    def epoch(self) -> float:
+        """Go to the next yield."""
+        return next(self.states).record["elbo"]
+
+
+if __name__ == "__main__":
+    serve(MinamoTrain)

@@ -1,0 +1,211 @@
+"""The compiled step takes the numbers of the eager one, and keeps its promises: same bits again, resume, fallback."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from minamo import VAE, Batch
+from minamo.data import as_dataset
+from minamo.distributions import IsotropicNormal
+from minamo.errors import ConfigError
+from minamo.model import LatentVariableModel
+from minamo.training import Engine, State, compiled
+from minamo.training.adam import Adam
+from minamo.training.compiled import CompiledStep, compiler
+from minamo.training.step import EagerStep
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 3)) @ RNG.normal(size=(3, 6)) + 0.1 * RNG.normal(size=(300, 6))
+GREY = RNG.integers(0, 256, (300, 12)).astype(np.uint8)
+SMALL: dict[str, Any] = {"latent_dim": 3, "hidden": (16,), "batch_size": 100, "max_epochs": 4, "validation": 0}
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def compiled_code_is_kept_for_the_session(tmp_path_factory, monkeypatch):
+    """One folder for all tests, so that a graph is compiled once."""
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
+
+
+def states(step: str, x: np.ndarray = X, state: State | None = None, **how: Any) -> list[State]:
+    vae = VAE(**{**SMALL, **how}, compile=step)
+    return list(vae.train(vae.plan(as_dataset(x, "x")), state))
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(
+    ("x", "how"),
+    [
+        (X, {"scale": "shared"}),
+        (X, {"scale": "analytic", "preprocess": "standardize"}),
+        (GREY, {"binarize": "dynamic"}),
+        (GREY / 255, {"binarize": "dynamic"}),
+        (X, {"posterior": "per-datum"}),
+        pytest.param(X, {"family": "full-covariance"}, marks=pytest.mark.slow),
+        pytest.param(X, {"posterior": "semi-amortized"}, marks=pytest.mark.slow),
+        pytest.param(X, {"posterior": "exact", "net": "linear"}, marks=pytest.mark.slow),
+        pytest.param(GREY, {"binarize": "fixed"}, marks=pytest.mark.slow),
+    ],
+    ids=lambda v: " ".join(map(str, v.values())) if isinstance(v, dict) else str(v.dtype),
+)
+def test_both_steps_follow_the_same_path(x, how):
+    """Same noise, same order: after twelve steps weights, moments and bounds agree to rounding."""
+    eager, fast = states("off", x, **how)[-1], states("on", x, **how)[-1]
+    assert "note" not in fast.record
+    for key in ("weights", "average", "moments"):
+        for name, right in getattr(eager, key).items():
+            torch.testing.assert_close(getattr(fast, key)[name], right, rtol=1e-4, atol=1e-5, msg=f"{key} {name}")
+    for term in ("elbo", "reconstruction", "kl", "training_elbo"):
+        assert fast.record[term] == pytest.approx(eager.record[term], abs=1e-4), term
+
+
+def test_a_last_smaller_batch_and_adams_count_are_the_same_on_both_paths(monkeypatch):
+    """230 rows are two batches of 100 and one of 30, which is compiled too, or not: the path is the same."""
+    eager, fast = states("off", X[:230])[-1], states("on", X[:230])[-1]
+    monkeypatch.setattr(compiled, "FEW_STEPS", 0)
+    mixed = states("on", X[:230])[-1]
+    for name, right in eager.moments.items():
+        for found in (fast, mixed):
+            torch.testing.assert_close(found.moments[name], right, rtol=1e-4, atol=1e-6, msg=name)
+    assert float(mixed.moments["0.step"]) == 12
+
+
+def test_the_compiled_step_repeats_its_bits_and_resumes_with_them():
+    whole = states("on")
+    assert same(whole[-1].weights, states("on")[-1].weights)
+    for stop in (1, 3):
+        tensors, plain = whole[stop - 1].to_parts()
+        rest = states("on", state=State.from_parts(copy.deepcopy(tensors), copy.deepcopy(plain)))
+        for key in ("weights", "average", "moments", "best"):
+            assert same(getattr(rest[-1], key), getattr(whole[-1], key)), key
+
+
+def test_the_gradient_is_zero_at_the_exact_posterior_on_both_paths():
+    """A linear-Gaussian model with orthogonal columns at its own posterior: nothing moves q, whatever the noise.
+
+    The law of `objectives.sticking_the_landing`, asked of the very steps that training takes.
+    """
+    vae = VAE(2, net="linear", likelihood="normal", scale=0.5, preprocess="none", validation=0, patience=None)
+    plan = vae.plan(as_dataset(X[:100, :4], "x"))
+    model = plan.model.train()
+    # p(z|x) of x = W z + noise of variance s^2, W'W = diag(w^2): N(W'x / (w^2 + s^2), s^2 / (w^2 + s^2)).
+    s2, w = 0.25, torch.tensor([2.0, 0.7])
+    decoder: Any = model.likelihood.net.last  # type: ignore[union-attr]
+    encoder: Any = model.posterior.net.last  # type: ignore[union-attr]
+    with torch.no_grad():
+        decoder.weight.zero_()
+        decoder.weight[0, 0], decoder.weight[2, 1] = w
+        decoder.bias.zero_()
+        var = s2 / (w**2 + s2)
+        encoder.weight.zero_()
+        encoder.weight[:2] = decoder.weight.T / (w**2 + s2)[:, None]
+        encoder.bias[2:] = 14 * torch.atanh(var.log() / 14)
+        encoder.bias[:2] = 0
+    kinds: list[Any] = [EagerStep, lambda *a: CompiledStep(*a, 100)]
+    for kind in kinds:
+        found = copy.deepcopy(model)
+        adam = Adam(found, 1e-3)
+        step = kind(found, plan.rows, adam, sticking())
+        step.begin(1)
+        step(torch.arange(100), torch.randn(1, 100, 2, generator=torch.Generator().manual_seed(0)))
+        moments = dict(zip([n for n, p in found.named_parameters() if p.requires_grad], adam.first, strict=True))
+        of_q = {n: float(m.abs().max()) for n, m in moments.items() if n.startswith("posterior")}
+        assert max(of_q.values()) < 1e-6, of_q
+        assert max(float(m.abs().max()) for n, m in moments.items() if n.startswith("likelihood")) > 1e-3
+
+
+def sticking():
+    from minamo.objectives import sticking_the_landing
+
+    return sticking_the_landing
+
+
+def test_code_that_gives_other_numbers_is_refused(monkeypatch):
+    """A compiler that halves a factor is found out before the first step; the run goes on eagerly and says so."""
+
+    def wrong(graph: Any, inputs: list[torch.Tensor]) -> Any:
+        (first, *_) = [node for node in graph.graph.nodes if node.target is torch.ops.aten.lerp_.Scalar]
+        first.args = (*first.args[:2], 0.05)
+        graph.recompile()
+        return graph
+
+    monkeypatch.setattr(torch._inductor, "compile", wrong)  # type: ignore[attr-defined]
+    found = states("on")
+    assert "gives other numbers than uncompiled" in found[0].record["note"]
+    assert same(found[-1].weights, states("off")[-1].weights)
+
+
+def test_a_compiler_that_fails_costs_the_speed_and_not_the_run(monkeypatch):
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no room left")
+
+    monkeypatch.setattr(torch._inductor, "compile", fails)  # type: ignore[attr-defined]
+    found = states("on")
+    assert found[0].record["note"] == "the step could not be compiled (no room left): it runs eagerly"
+    assert same(found[-1].weights, states("off")[-1].weights)
+
+
+def test_asked_for_without_a_compiler_it_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    with pytest.raises(ConfigError, match="compile on needs a C\\+\\+ compiler"):
+        VAE(**SMALL, compile="on").plan(as_dataset(X, "x"))
+    assert not VAE(**SMALL).plan(as_dataset(X, "x")).settings.engine.compiled
+
+
+def test_nothing_of_the_tracing_stays_in_the_model():
+    vae = VAE(**SMALL, posterior="semi-amortized")
+    plan = vae.plan(as_dataset(X, "x"))
+    before = {k: v.clone() for k, v in plan.model.state_dict().items()}
+    CompiledStep(plan.model.train(), plan.rows, Adam(plan.model, 1e-3), sticking(), 100)
+    assert same(plan.model.state_dict(), before)
+    assert plan.model.posterior.steps is None
+    held = plan.model.state_dict(keep_vars=True).values()
+    assert {type(t) for t in held} <= {torch.Tensor, torch.nn.Parameter}
+
+
+def test_a_likelihood_of_ones_own_is_compiled_without_being_known():
+    """Nothing in the step knows a class of model: a decoder written here compiles as well."""
+
+    class Twice(torch.nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net, self.calls = net, 0
+
+        def forward(self, z):
+            return IsotropicNormal(2 * self.net(z), torch.tensor(0.5))
+
+        def maximize(self, log_px_z):
+            pass
+
+    vae = VAE(**SMALL)
+    plan = vae.plan(as_dataset(X, "x"))
+    model = LatentVariableModel(plan.model.prior, Twice(plan.model.likelihood.net), plan.model.posterior)  # type: ignore[arg-type]
+    other = copy.deepcopy(model)
+    places, noise = torch.arange(100), torch.randn(1, 100, 3, generator=torch.Generator().manual_seed(1))
+    found = []
+    for one, step in ((model, CompiledStep), (other, EagerStep)):
+        made = step(one.train(), plan.rows, Adam(one, 1e-3), sticking(), *([100] if step is CompiledStep else []))
+        made.begin(1)
+        found.append(made(places, noise))
+    torch.testing.assert_close(found[0], found[1])
+    assert isinstance(plan.rows.at(places), Batch)
+
+
+def test_the_engine_of_a_run_is_kept_for_its_resumption():
+    plan = VAE(**SMALL).plan(as_dataset(X, "x"))
+    stored = {**plan.description["engine"], "compiled": True}
+    again = VAE(**SMALL).plan(as_dataset(X, "x"), stored)
+    assert again.settings == replace(plan.settings, engine=Engine(True, plan.settings.engine.precision))
+    assert again.description["notes"] == plan.description["notes"]
