@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import torch
 from torch import nn
 
 from minamo import LatentVariableModel, load
@@ -27,9 +26,9 @@ from minamo.objectives import elbo
 from minamo.posteriors import Amortized
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
-from minamo.training import Settings, train
+from minamo.training import Settings, choose_engine, flush_to_zero, train
 
-LATENTS, WIDTH, PIXELS = 20, 200, 784
+LATENTS, WIDTH, PIXELS, BATCH = 20, 200, 784, 32
 
 
 def build(seed: int = 0) -> LatentVariableModel:
@@ -44,14 +43,15 @@ def build(seed: int = 0) -> LatentVariableModel:
 
 def losses(epochs: int = 30, seed: int = 0) -> Iterator[tuple[float, float]]:
     """Yield (loss in the script's units, seconds so far) after every epoch."""
-    mnist = load("mnist", "train")
+    mnist, model = load("mnist", "train"), build(seed)
     rows = Rows(mnist.x, Prepare(divisor=255.0))
-    settings = Settings(batch_size=32, learning_rate=3e-4, max_epochs=epochs, patience=None, seed=seed)
-    for state in train(build(seed), rows, None, settings, objective=elbo):
+    engine, _ = choose_engine(model, "auto", "auto", BATCH, epochs * len(rows) // BATCH)
+    settings = Settings(BATCH, learning_rate=3e-4, max_epochs=epochs, patience=None, seed=seed, engine=engine)
+    for state in train(model, rows, None, settings, objective=elbo):
         yield -2 * state.record["elbo"] - PIXELS * math.log(2 * math.pi), state.record["seconds"]
 
 
 if __name__ == "__main__":
-    torch.set_flush_denormal(True)  # as minamo fit does
-    for epoch, (loss, seconds) in enumerate(losses(), start=1):
-        print(f"epoch {epoch:>2}  loss {loss:.2f}  {seconds:.0f} s", flush=True)
+    with flush_to_zero():  # as minamo fit does
+        for epoch, (loss, seconds) in enumerate(losses(), start=1):
+            print(f"epoch {epoch:>2}  loss {loss:.2f}  {seconds:.0f} s", flush=True)

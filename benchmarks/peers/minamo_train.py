@@ -6,6 +6,8 @@ length of the run that "auto" is to suppose: what repays itself in a run of a mi
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 import torch
 
@@ -18,7 +20,7 @@ from minamo.nets import Mlp
 from minamo.posteriors import Amortized
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
-from minamo.training import Settings, choose_engine, train
+from minamo.training import Settings, choose_engine, flush_to_zero, train
 
 EPOCHS_AHEAD = 200
 
@@ -27,7 +29,8 @@ class MinamoTrain(Contender):
     """One next() an epoch."""
 
     def __init__(self, work: Work, x: np.ndarray, held: np.ndarray | None):
-        torch.set_flush_denormal(True)  # as minamo fit does; threads inherit it, so it comes before the first
+        self.stack = ExitStack()
+        self.stack.enter_context(flush_to_zero())  # as minamo fit does
         columns, hidden = x.shape[1], (work.width,)
         with drawing_from(stream(work.seed, "weights")):
             encoder = Mlp(columns, 2 * work.latent, hidden, torch.nn.ReLU)

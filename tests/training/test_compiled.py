@@ -16,6 +16,7 @@ from minamo.data import as_dataset
 from minamo.distributions import IsotropicNormal
 from minamo.errors import ConfigError
 from minamo.model import LatentVariableModel
+from minamo.objectives import sticking_the_landing
 from minamo.training import Engine, State, compiled
 from minamo.training.adam import Adam
 from minamo.training.compiled import CompiledStep, compiler
@@ -113,23 +114,18 @@ def test_the_gradient_is_zero_at_the_exact_posterior_on_both_paths():
         encoder.weight[:2] = decoder.weight.T / (w**2 + s2)[:, None]
         encoder.bias[2:] = 14 * torch.atanh(var.log() / 14)
         encoder.bias[:2] = 0
-    kinds: list[Any] = [EagerStep, lambda *a: CompiledStep(*a, 100)]
-    for kind in kinds:
+    for kind in ("eager", "compiled"):
         found = copy.deepcopy(model)
         adam = Adam(found, 1e-3)
-        step = kind(found, plan.rows, adam, sticking())
+        step = EagerStep(found, plan.rows, adam, sticking_the_landing)
+        if kind == "compiled":
+            step = CompiledStep(found, plan.rows, adam, sticking_the_landing, 100)
         step.begin(1)
         step(torch.arange(100), torch.randn(1, 100, 2, generator=torch.Generator().manual_seed(0)))
         moments = dict(zip([n for n, p in found.named_parameters() if p.requires_grad], adam.first, strict=True))
         of_q = {n: float(m.abs().max()) for n, m in moments.items() if n.startswith("posterior")}
         assert max(of_q.values()) < 1e-6, of_q
         assert max(float(m.abs().max()) for n, m in moments.items() if n.startswith("likelihood")) > 1e-3
-
-
-def sticking():
-    from minamo.objectives import sticking_the_landing
-
-    return sticking_the_landing
 
 
 def test_code_that_gives_other_numbers_is_refused(monkeypatch):
@@ -168,7 +164,7 @@ def test_nothing_of_the_tracing_stays_in_the_model():
     vae = VAE(**SMALL, posterior="semi-amortized")
     plan = vae.plan(as_dataset(X, "x"))
     before = {k: v.clone() for k, v in plan.model.state_dict().items()}
-    CompiledStep(plan.model.train(), plan.rows, Adam(plan.model, 1e-3), sticking(), 100)
+    CompiledStep(plan.model.train(), plan.rows, Adam(plan.model, 1e-3), sticking_the_landing, 100)
     assert same(plan.model.state_dict(), before)
     assert plan.model.posterior.steps is None
     held = plan.model.state_dict(keep_vars=True).values()
@@ -196,7 +192,9 @@ def test_a_likelihood_of_ones_own_is_compiled_without_being_known():
     places, noise = torch.arange(100), torch.randn(1, 100, 3, generator=torch.Generator().manual_seed(1))
     found = []
     for one, step in ((model, CompiledStep), (other, EagerStep)):
-        made = step(one.train(), plan.rows, Adam(one, 1e-3), sticking(), *([100] if step is CompiledStep else []))
+        made = step(
+            one.train(), plan.rows, Adam(one, 1e-3), sticking_the_landing, *([100] if step is CompiledStep else [])
+        )
         made.begin(1)
         found.append(made(places, noise))
     torch.testing.assert_close(found[0], found[1])

@@ -31,6 +31,7 @@ SETTINGS = {
     "fallback_random": True,  # random numbers as torch draws them outside a graph
     "cpp_wrapper": True,  # kernels are called from C++, not from Python: a third of a small net's step
     "memory_planning": True,  # one block of memory for all that a step passes on
+    "cpp.vec_isa_ok": True,  # the processor says what it has; compiling a test for each costs 7 s
     "size_asserts": False,  # shapes never change here
     "alignment_asserts": False,
 }

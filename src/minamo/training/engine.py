@@ -15,7 +15,7 @@ from minamo.training.precision import gain, has_bf16
 
 COMPILE = ("auto", "on", "off")
 PRECISIONS = ("auto", "float32", "bf16")
-COMPILING = 10.0
+COMPILING = 8.0
 """Seconds that compiling takes where nothing like it was compiled before; a third of it later."""
 SAVED_PER_STEP = 0.5e-3
 """Seconds that a compiled step saves by calling Python and autograd less..."""
