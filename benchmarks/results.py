@@ -25,11 +25,11 @@ def write(title: str, text: str) -> str:
     return section
 
 
-def circumstances() -> str:
+def circumstances(command: str = "make bench") -> str:
     """When, on how many threads and with what, as the first words of a section."""
     n = torch.get_num_threads()
     threads = f"{n} thread{'s' * (n != 1)}"
     return (
-        f"`make bench`, {time.strftime('%Y-%m-%d')}, {threads}, torch {torch.__version__}, "
+        f"`{command}`, {time.strftime('%Y-%m-%d')}, {threads}, torch {torch.__version__}, "
         f"Python {platform.python_version()}"
     )

@@ -320,7 +320,7 @@ def spread(values: Iterable[float], form: str) -> str:
 def caption(options: argparse.Namespace) -> str:
     """What holds for all tables."""
     return (
-        f"{results.circumstances().replace('make bench', COMMAND)}; {options.epochs} epochs of each after a first one, "
+        f"{results.circumstances(COMMAND)}; {options.epochs} epochs of each after a first one, "
         "in turn, each contender in a process of its own. One model for all: ReLU, Bernoulli on logits and grey "
         "values, N(0, I), one draw, Adam 1e-3. Contenders on fewer rows an epoch are compared with minamo on as few, "
         "in speed, ELBO and start-up. Ratios are medians over rounds. ELBO: nats per datum, mean over the last epoch's "
@@ -394,9 +394,11 @@ def race(options: argparse.Namespace) -> str:
             f"| {-bound:.2f} |\n"
         )
     return (
-        f"{results.circumstances().replace('make bench', COMMAND + ' --to-100')}. MNIST, binarized afresh at each "
-        f"step; the last {HELD_OUT:,} training rows, binarized once, judge, after every epoch. 784-400-20, batch 128, "
-        "Adam 1e-3 for all, one seed; seconds from the start of the process, judging included.\n\n" + "".join(lines)
+        f"{results.circumstances(COMMAND + ' --to-100')}. MNIST, binarized afresh at each "
+        f"step; the last {HELD_OUT:,} training rows, binarized once, judge, after every epoch. The peers: 784-400-20, "
+        "ReLU, as in their examples; minamo: what `minamo fit` takes by itself, 784-400-400-32, SiLU, judged by the "
+        "average of its weights. Batch 128, Adam 1e-3 for all, one seed; seconds from the start of the process, "
+        "judging included, nothing compiled before.\n\n" + "".join(lines)
     )
 
 

@@ -15,7 +15,7 @@ PUBLIC = [
     "LatentVariableModel",
     "Measure",
     "MinamoError",
-    "flush_to_zero",
+    "fast_cpu",
     "load",
 ]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.peers.protocol import Contender, Work, serve
-from minamo import VAE, flush_to_zero
+from minamo import VAE, fast_cpu
 from minamo.data import Prepare, Rows, as_dataset
 
 
@@ -21,7 +21,7 @@ class MinamoFit(Contender):
 
     def __init__(self, work: Work, x: np.ndarray, held: np.ndarray | None):
         self.stack = ExitStack()
-        self.stack.enter_context(flush_to_zero())
+        self.stack.enter_context(fast_cpu())
         vae = VAE(binarize="dynamic", validation=0, random_state=work.seed, compile=work.extra.get("compile", "auto"))
         plan = vae.plan(as_dataset(x, "mnist", kind="image", divisor=255.0))
         self.note = plan.description["engine"]["said"]

@@ -20,9 +20,17 @@ from minamo.nets import Mlp
 from minamo.posteriors import Amortized
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
-from minamo.training import Settings, choose_engine, flush_to_zero, train
+from minamo.training import Settings, choose_engine, fast_cpu, train
 
 EPOCHS_AHEAD = 200
+
+
+def model_of(columns: int, width: int, latent: int, seed: int) -> LatentVariableModel:
+    """Build the model that all contenders train."""
+    with drawing_from(stream(seed, "weights")):
+        encoder = Mlp(columns, 2 * latent, (width,), torch.nn.ReLU)
+        decoder = Mlp(latent, columns, (width,), torch.nn.ReLU)
+    return LatentVariableModel(StandardNormal(latent), Bernoulli(decoder), Amortized(encoder, Diagonal(latent)))
 
 
 class MinamoTrain(Contender):
@@ -30,14 +38,8 @@ class MinamoTrain(Contender):
 
     def __init__(self, work: Work, x: np.ndarray, held: np.ndarray | None):
         self.stack = ExitStack()
-        self.stack.enter_context(flush_to_zero())  # as minamo fit does
-        columns, hidden = x.shape[1], (work.width,)
-        with drawing_from(stream(work.seed, "weights")):
-            encoder = Mlp(columns, 2 * work.latent, hidden, torch.nn.ReLU)
-            decoder = Mlp(work.latent, columns, hidden, torch.nn.ReLU)
-        model = LatentVariableModel(
-            StandardNormal(work.latent), Bernoulli(decoder), Amortized(encoder, Diagonal(work.latent))
-        )
+        self.stack.enter_context(fast_cpu())  # as minamo fit does
+        model = model_of(x.shape[1], work.width, work.latent, work.seed)
         rows = Rows(x, Prepare(divisor=255.0, binarize="dynamic" if work.binarize else "none"))
         engine, self.note = choose_engine(
             model,

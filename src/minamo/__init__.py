@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minamo.evidence import Measure as Measure
     from minamo.model import Draw as Draw
     from minamo.model import LatentVariableModel as LatentVariableModel
-    from minamo.training import flush_to_zero as flush_to_zero
+    from minamo.training import fast_cpu as fast_cpu
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ _HOMES = {
     "Dataset": "data",
     "load": "data",
     "MinamoError": "errors",
-    "flush_to_zero": "training",
+    "fast_cpu": "training",
 }
 
 __all__ = [
@@ -44,7 +44,7 @@ __all__ = [
     "LatentVariableModel",
     "Measure",
     "MinamoError",
-    "flush_to_zero",
+    "fast_cpu",
     "load",
 ]
 

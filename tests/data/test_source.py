@@ -5,10 +5,12 @@ import zipfile
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 
-from minamo.data import builtin, load
+from minamo import VAE
+from minamo.data import arrays, builtin, load
 from minamo.errors import DataError
 
 X = np.arange(12.0).reshape(4, 3)
@@ -199,3 +201,22 @@ def test_no_network_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("MINAMO_DATA", str(tmp_path))
     monkeypatch.setitem(builtin.ADDRESSES, "mnist", (tmp_path / "gone").as_uri() + "/")
     refused("mnist", "could not be downloaded", "MINAMO_DATA", "mnist.npz")
+
+
+def test_a_large_file_is_mapped_and_gives_the_bits_of_a_small_one(tmp_path, monkeypatch):
+    """The array of a mapped file is not read into memory; rows, checks and training see the same numbers."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (300, 4, 3)).astype(np.uint8))
+    read = load(str(path))
+    monkeypatch.setattr(arrays, "MAPPED", 1)
+    mapped = load(str(path))
+    assert isinstance(mapped.x.base, np.memmap) or isinstance(mapped.x, np.memmap)
+    assert not isinstance(read.x, np.memmap)
+    assert mapped.fingerprint() == read.fingerprint()
+    how = {"latent_dim": 2, "hidden": (8,), "max_epochs": 2, "patience": None, "binarize": "dynamic"}
+    weights = []
+    for data in (read, mapped):
+        vae = VAE(**how)
+        *_, last = vae.train(vae.plan(data))
+        weights.append(last.weights)
+    assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values(), strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.distributions import Bernoulli, Independent
@@ -45,5 +47,6 @@ def test_moments_and_shapes():
     assert (law.batch_shape, law.event_shape) == (right.batch_shape, right.event_shape)
     torch.testing.assert_close(law.mean, right.mean)
     torch.testing.assert_close(law.variance, right.variance)
-    assert bool(law.support.check(torch.tensor([0.0, 1.0, 1.0])))
-    assert not bool(law.support.check(torch.tensor([0.0, 0.5, 1.0])))
+    support: Any = law.support
+    assert bool(support.check(torch.tensor([0.0, 1.0, 1.0])))
+    assert not bool(support.check(torch.tensor([0.0, 0.5, 1.0])))

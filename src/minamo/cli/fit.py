@@ -65,9 +65,9 @@ def fit(
         from minamo.errors import ConfigError
 
         raise ConfigError("say where the run goes: -o FOLDER")
-    from minamo.training import flush_to_zero
+    from minamo.training import fast_cpu
 
-    with flush_to_zero():
+    with fast_cpu():
         if resume:
             run, vae, plan, state = _reopen(output, source, given, config)
         else:

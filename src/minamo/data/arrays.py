@@ -15,11 +15,14 @@ from minamo.errors import DataError
 
 PARTS = {"train": ("x_train", "X_train", "train"), "test": ("x_test", "X_test", "test")}
 """Names that an .npz gives to its parts."""
+MAPPED = 2**30
+"""Bytes from which an .npy file is mapped and not read: its rows come from the disk, or from what the system keeps."""
 
 
 def read_npy(path: Path) -> Dataset:
-    """Read one array."""
-    x = _guarded(path, lambda: np.load(path, allow_pickle=False))
+    """Read one array; a file of 1 GiB or more is memory-mapped, and may be larger than the memory."""
+    mode = "r" if path.stat().st_size >= MAPPED else None
+    x = _guarded(path, lambda: np.load(path, mmap_mode=mode, allow_pickle=False))
     if not isinstance(x, np.ndarray):
         raise DataError(f"{path.name} is an archive of arrays: give it the ending .npz")
     return as_dataset(x, path.name)

@@ -7,6 +7,6 @@ from minamo.training.engine import Engine as Engine
 from minamo.training.engine import choose_engine as choose_engine
 from minamo.training.loop import DROPS as DROPS
 from minamo.training.loop import train as train
+from minamo.training.processor import fast_cpu as fast_cpu
 from minamo.training.state import Settings as Settings
 from minamo.training.state import State as State
-from minamo.training.subnormals import flush_to_zero as flush_to_zero

@@ -1,0 +1,178 @@
+"""What the automatic choice of a step costs beside the best choice by hand, compiling included.
+
+Command:  MINAMO_DATA=folder python benchmarks/choices.py        (8 minutes on 2 cores)
+
+For every work, in two processes with nothing compiled before: seconds until the first epoch has ended, then epochs of
+the eager and of the compiled step in turn. From these follows how long a run of a given length takes either way,
+and what the choice that `compile="auto"` makes for it loses.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import results
+from minamo import LatentVariableModel, fast_cpu, load
+from minamo.data import Prepare, Rows
+from minamo.families import Diagonal
+from minamo.likelihoods import Bernoulli
+from minamo.nets import Mlp
+from minamo.posteriors import Amortized
+from minamo.priors import StandardNormal
+from minamo.randomness import drawing_from, stream
+from minamo.training import Engine, Settings, choose_engine, train
+
+ROUNDS = 5
+
+
+def mlp(columns: int, hidden: tuple[int, ...], latents: int) -> LatentVariableModel:
+    encoder, decoder = Mlp(columns, 2 * latents, hidden), Mlp(latents, columns, hidden[::-1])
+    return LatentVariableModel(StandardNormal(latents), Bernoulli(decoder), Amortized(encoder, Diagonal(latents)))
+
+
+class ConvEncoder(nn.Sequential):
+    """28 x 28 -> 14 x 14 x 16 -> 7 x 7 x 32 -> outputs."""
+
+    def __init__(self, n_outputs: int):
+        super().__init__(
+            nn.Unflatten(-1, (1, 28, 28)),
+            nn.Conv2d(1, 16, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(16, 32, 4, 2, 1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(32 * 49, n_outputs),
+        )
+
+
+class ConvDecoder(nn.Module):
+    """The way back, for z [K, B, latent_dim]."""
+
+    def __init__(self, latents: int):
+        super().__init__()
+        self.into = nn.Linear(latents, 32 * 49)
+        self.up = nn.Sequential(
+            nn.SiLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.SiLU(), nn.ConvTranspose2d(16, 1, 4, 2, 1)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return logits [K, B, 784]."""
+        return self.up(self.into(z).view(-1, 32, 7, 7)).view(*z.shape[:-1], 784)
+
+
+def conv() -> LatentVariableModel:
+    decoder: Any = ConvDecoder(20)
+    return LatentVariableModel(StandardNormal(20), Bernoulli(decoder), Amortized(ConvEncoder(40), Diagonal(20)))
+
+
+class Work(NamedTuple):
+    """A model, its data, and a run."""
+
+    build: Callable[[], LatentVariableModel]
+    data: str
+    batch: int
+    rows: int
+    """Rows in an epoch that is measured."""
+    epochs: int
+    """How long the run would be, in epochs of all rows."""
+
+
+WORKS = {
+    "digits, 64-400-400-32, batch 128, 700 epochs": Work(lambda: mlp(64, (400, 400), 32), "digits", 128, 1617, 700),
+    "digits, 64-64-8, batch 128, 700 epochs": Work(lambda: mlp(64, (64,), 8), "digits", 128, 1617, 700),
+    "MNIST, 784-200-20, batch 32, 3 epochs": Work(lambda: mlp(784, (200,), 20), "mnist", 32, 12_800, 3),
+    "MNIST, 784-200-20, batch 32, 30 epochs": Work(lambda: mlp(784, (200,), 20), "mnist", 32, 12_800, 30),
+    "MNIST, 784-400-400-32, batch 128, 50 epochs": Work(lambda: mlp(784, (400, 400), 32), "mnist", 128, 12_800, 50),
+    "MNIST, 784-400-20, batch 2048, 50 epochs": Work(lambda: mlp(784, (400,), 20), "mnist", 2048, 20_480, 50),
+    "MNIST, 784-1600-20, batch 512, 20 epochs": Work(lambda: mlp(784, (1600,), 20), "mnist", 512, 10_240, 20),
+    "MNIST, convolutions 16-32, batch 128, 50 epochs": Work(conv, "mnist", 128, 12_800, 50),
+}
+
+
+def all_rows(work: Work) -> np.ndarray:
+    if work.data == "mnist":
+        return load("mnist", "train").x
+    return (load("digits").x * 15).astype(np.uint8)
+
+
+def serve(name: str, compiled: bool, folder: str, pipe: Connection) -> None:
+    """In a process of its own: train an epoch whenever asked, and send back its seconds."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    work = WORKS[name]
+    x = all_rows(work)[: work.rows]
+    with fast_cpu():
+        with drawing_from(stream(0, "weights")):
+            model = work.build()
+        settings = Settings(work.batch, 1e-3, 10**9, None, 0, Engine(compiled))
+        states = train(model, Rows(x, Prepare(divisor=255.0)), None, settings)
+        while pipe.recv():
+            started = time.perf_counter()
+            state = next(states)
+            pipe.send((time.perf_counter() - started, state.record.get("note")))
+
+
+def measure(name: str) -> str:
+    """A row of the table."""
+    work, context = WORKS[name], multiprocessing.get_context("spawn")
+    seconds: dict[bool, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        pipes = {}
+        for compiled in (False, True):
+            pipes[compiled], theirs = context.Pipe()
+            context.Process(target=serve, args=(name, compiled, folder, theirs), daemon=True).start()
+            pipes[compiled].send(True)
+            first, note = pipes[compiled].recv()
+            if note:
+                raise SystemExit(f"{name}: {note}")
+            seconds[compiled] = [first]
+        for _ in range(ROUNDS):
+            for compiled, pipe in pipes.items():
+                pipe.send(True)
+                seconds[compiled].append(pipe.recv()[0])
+        for pipe in pipes.values():
+            pipe.send(False)
+    n = len(all_rows(work)) if work.data == "mnist" else work.rows
+    epochs = work.epochs * n / work.rows
+    each = {kind: statistics.median(found[1:]) for kind, found in seconds.items()}
+    total = {kind: found[0] - each[kind] + epochs * each[kind] for kind, found in seconds.items()}
+    steps = work.epochs * -(-n // work.batch)
+    engine, _ = choose_engine(work.build(), "auto", "float32", work.batch, steps)
+    loss = total[engine.compiled] / min(total.values()) - 1
+    said = "compiled" if engine.compiled else "eager"
+    line = (
+        f"| {name} | {each[False] / each[True]:.2f} | {seconds[True][0] - each[True]:.1f} | {total[False]:.1f} "
+        f"| {total[True]:.1f} | {said} | {100 * loss:.0f} % |"
+    )
+    print(line, flush=True)
+    return line
+
+
+def main() -> None:
+    with torch.random.fork_rng():
+        lines = [measure(name) for name in WORKS]
+    text = (
+        f"{results.circumstances('python benchmarks/choices.py')}; {ROUNDS} epochs of each kind in turn, medians; "
+        "nothing compiled before.\n\n"
+        "| | a compiled step is faster, times | compiling, s | whole run eager, s | compiled, s | auto takes "
+        "| and loses |\n|---|---|---|---|---|---|---|\n" + "\n".join(lines)
+    )
+    print(results.write("Automatic choices", text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Which step and which products a run takes; subnormal numbers."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from minamo import VAE, fast_cpu
+from minamo.data import as_dataset
+from minamo.errors import ConfigError
+from minamo.randomness import drawing_from, stream
+from minamo.training import choose_engine, engine
+from minamo.training.precision import gain, has_bf16, products_in
+
+X = np.random.default_rng(0).normal(size=(300, 6))
+
+
+def model(**how: Any):
+    return VAE(latent_dim=3, **how).plan(as_dataset(X, "x")).model
+
+
+@pytest.fixture
+def with_a_compiler(monkeypatch):
+    monkeypatch.setattr(engine, "compiler", lambda: "g++")
+
+
+def test_a_long_run_is_compiled_and_a_short_one_is_not(with_a_compiler):
+    """More steps, or more work in each, repay compiling; the words say what was weighed."""
+    chosen = [choose_engine(model(), "auto", "float32", 128, n) for n in (100, 100_000)]
+    assert [e.compiled for e, _ in chosen] == [False, True]
+    assert "compiling would save some 0 s and cost as much" in chosen[0][1]
+    assert choose_engine(model(hidden=(2000, 2000)), "auto", "float32", 2048, 500)[0].compiled
+    assert not choose_engine(model(hidden=(16,)), "auto", "float32", 2048, 500)[0].compiled
+
+
+def test_what_does_not_gain_or_cannot_be_traced_stays_eager(with_a_compiler):
+    assert not choose_engine(model(family="flow"), "auto", "float32", 128, 10**6)[0].compiled
+    conv = model()
+    with drawing_from(stream(0, "conv")):
+        conv.likelihood.extra = nn.Conv2d(1, 1, 3)
+    found, said = choose_engine(conv, "auto", "float32", 128, 10**6)
+    assert not found.compiled
+    assert "convolutions" in said
+
+
+def test_the_same_choice_every_time():
+    """Nothing that is timed decides between two kinds of step, so that one seed gives one run."""
+    plans = [VAE(latent_dim=3).plan(as_dataset(X, "x")) for _ in range(3)]
+    assert len({p.description["engine"]["said"] for p in plans}) == 1
+
+
+@pytest.mark.parametrize(("name", "word"), [("compile", "of"), ("precision", "float16")])
+def test_an_unknown_word_is_refused(name, word):
+    with pytest.raises(ConfigError, match=f"unknown {name} '{word}'"):
+        VAE(**{name: word}).plan(as_dataset(X, "x"))
+
+
+def test_bf16_rounds_products_where_it_is_had_and_is_refused_where_not():
+    x = torch.linspace(0.1, 1.0, 256 * 256).view(256, 256)
+    exact = (x.double() @ x.double()).float()
+    with products_in("float32"):
+        assert torch.allclose(x @ x, exact, rtol=1e-5)
+    if not has_bf16():
+        with pytest.raises(ConfigError, match="precision bf16 needs a processor"):
+            choose_engine(model(), "off", "bf16", 128, 10)
+        assert choose_engine(model(), "off", "auto", 128, 10**9)[0].precision == "float32"
+        return
+    with products_in("bf16"):
+        off = (x @ x - exact).abs().max() / exact.abs().max()
+    assert 1e-4 < off < 2**-7
+    assert gain([(400, 784)], 128, seconds=0.05) > 0
+
+
+def test_the_switch_for_products_is_put_back():
+    switch = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = switch.fp32_precision
+    with pytest.raises(KeyError), products_in("bf16"):
+        raise KeyError
+    assert switch.fp32_precision == before
+
+
+def test_bf16_is_taken_only_where_it_is_clearly_faster(monkeypatch):
+    monkeypatch.setattr(engine, "has_bf16", lambda: True)
+    for ratio, word in ((3.0, "bf16"), (1.1, "float32"), (0.5, "float32")):
+        monkeypatch.setattr(engine, "gain", lambda *_, ratio=ratio: ratio)
+        found, said = choose_engine(model(), "off", "auto", 128, 10**7)
+        assert found.precision == word
+        assert f"measured {ratio:.2f} times as fast" in said
+
+
+def halved_everywhere() -> set[int]:
+    """Halve the smallest normal number in a large tensor: {0} where all threads flush, a subnormal where none does."""
+    tiny = torch.full((4_000_000,), 1.2e-38)
+    # Compared bit by bit: a comparison of floats would flush, too.
+    return set((tiny * 0.5).view(torch.int32).unique().tolist())
+
+
+def test_fast_cpu_reaches_every_thread_and_ends():
+    """Threads that are there already take the switch, and give it back; blocks nest."""
+    before = halved_everywhere()
+    assert before != {0}
+    with fast_cpu():
+        assert halved_everywhere() == {0}
+        with fast_cpu():
+            assert halved_everywhere() == {0}
+        assert halved_everywhere() == {0}
+    assert halved_everywhere() == before
+    with pytest.raises(KeyError), fast_cpu():
+        raise KeyError
+    assert halved_everywhere() == before
+
+
+def test_a_thread_of_ones_own_is_left_alone():
+    found: list[set[int]] = []
+    with fast_cpu():
+        pass
+    worker = threading.Thread(target=lambda: found.append(halved_everywhere()))
+    worker.start()
+    worker.join()
+    assert found[0] != {0}
