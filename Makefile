@@ -9,7 +9,8 @@ help:
 	@echo "make test   checks and tests, under 12 minutes on 2 cores"
 	@echo "make slow   the minutes-long tests as well; MINAMO_DATA=folder adds those on MNIST"
 	@echo "make check  formatting, types, layers, public names"
-	@echo "make bench  variances of gradients; side-by-side timings, which need MINAMO_DATA=folder"
+	@echo "make bench  all that stands in benchmarks/RESULTS.md, an hour on 2 cores; needs MINAMO_DATA=folder, and"
+	@echo "            sets the peers up in .venv-peers"
 
 $(BIN)/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -35,10 +36,22 @@ check: $(BIN)/installed
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest tests/test_public_names.py
 
-bench: $(BIN)/installed
+.venv-peers/installed: benchmarks/peers/requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement benchmarks/peers/requirements.txt
+	touch $@
+
+bench: $(BIN)/installed .venv-peers/installed
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/step7.py
+	$(BIN)/python benchmarks/rows.py
+	$(BIN)/python benchmarks/choices.py
+	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/speed.py --peers-python .venv-peers/bin/python
+	$(BIN)/python benchmarks/speed.py --peers-python .venv-peers/bin/python --to-100
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-peers runs

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import nn
-
 from minamo.errors import ConfigError
 from minamo.families import Flow
 from minamo.model import LatentVariableModel
@@ -74,8 +72,6 @@ def _compiled(model: LatentVariableModel, word: str, saved: float) -> tuple[bool
         return False, f"compiling would save some {saved:.0f} s and cost as much"
     if any(isinstance(m, Flow) for m in model.modules()):
         return False, "the coupling of a flow cannot be traced"
-    if any(isinstance(m, nn.modules.conv._ConvNd) for m in model.modules()):
-        return False, "convolutions run no faster compiled"
     if compiler() is None:
         return False, "no C++ compiler, or compiling is switched off"
     return True, f"saves some {saved:.0f} s or more"

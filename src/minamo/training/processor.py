@@ -23,9 +23,9 @@ def fast_cpu() -> Iterator[None]:
 
     Adam's moments of weights at pixels that are always dark decay below 1.2e-38, and with such numbers a processor is
     up to a hundred times slower. Blocks of more than 32 MB, which wide nets and large batches pass on, would be given
-    back to the system and taken anew at every step. Both settings are the process's own: that is why they are not made for
-    you. `minamo fit` runs inside this block; programs that call `VAE.fit` may do the same, and find things as they were
-    after it.
+    back to the system and taken anew at every step. Both settings are the process's own: that is why they are not made
+    for you. `minamo fit` runs inside this block; programs that call `VAE.fit` may do the same, and find things as they
+    were after it.
     """
     with _flushed_to_zero(), _kept_memory():
         yield
