@@ -40,6 +40,8 @@ def test_what_cannot_be_traced_stays_eager(with_a_compiler):
     found, said = choose_engine(model(family="flow"), "auto", "float32", 128, 10**6)
     assert not found.compiled
     assert "cannot be traced" in said
+    with pytest.raises(ConfigError, match="compile on cannot be had with a flow"):
+        choose_engine(model(family="flow"), "on", "float32", 128, 10**6)
 
 
 def test_the_same_choice_every_time():

@@ -20,7 +20,7 @@ SAVED_PER_STEP = 0.5e-3
 SAVED_OF_PRODUCTS = 0.15
 """...and by passing over memory less often, as a share of the time of its matrix products..."""
 FLOPS = 2e11
-"""...at so many operations a second. Measured in benchmarks/speed.py."""
+"""...at so many operations a second. Rounded from benchmarks/choices.py."""
 WORTH_MEASURING = 2e12
 """Floating-point operations ahead from which it is worth a second to measure bf16: some ten seconds of products."""
 CLEARLY = 1.2
@@ -64,13 +64,16 @@ def choose_engine(
 def _compiled(model: LatentVariableModel, word: str, saved: float) -> tuple[bool, str]:
     if word == "off":
         return False, "as asked"
+    flow = any(isinstance(m, Flow) for m in model.modules())
     if word == "on":
+        if flow:
+            raise ConfigError("compile on cannot be had with a flow, whose coupling cannot be traced; compile auto")
         if compiler() is None:
             raise ConfigError("compile on needs a C++ compiler (g++ or clang++, or one named in CXX); compile auto")
         return True, "as asked"
     if saved < COMPILING:
         return False, f"compiling would save some {saved:.0f} s and cost as much"
-    if any(isinstance(m, Flow) for m in model.modules()):
+    if flow:
         return False, "the coupling of a flow cannot be traced"
     if compiler() is None:
         return False, "no C++ compiler, or compiling is switched off"
