@@ -51,7 +51,7 @@ bench: $(BIN)/installed .venv-peers/installed
 	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/speed.py --peers-python .venv-peers/bin/python
-	$(BIN)/python benchmarks/speed.py --peers-python .venv-peers/bin/python --to-100
+	$(BIN)/python benchmarks/to_100_nats.py --peers-python .venv-peers/bin/python
 
 clean:
 	rm -rf .venv .venv-peers runs

@@ -26,10 +26,20 @@ def write(title: str, text: str) -> str:
 
 
 def circumstances(command: str = "make bench") -> str:
-    """When, on how many threads and with what, as the first words of a section."""
+    """When, on what processor and threads, and with what, as the first words of a section."""
     n = torch.get_num_threads()
     threads = f"{n} thread{'s' * (n != 1)}"
     return (
-        f"`{command}`, {time.strftime('%Y-%m-%d')}, {threads}, torch {torch.__version__}, "
+        f"`{command}`, {time.strftime('%Y-%m-%d')}, {_processor()}, {threads}, torch {torch.__version__}, "
         f"Python {platform.python_version()}"
     )
+
+
+def _processor() -> str:
+    """Its name, and what of its instructions matrix products may use."""
+    path = Path("/proc/cpuinfo")
+    told = path.read_text() if path.exists() else ""
+    name = re.search(r"model name\s*: (.*)", told)
+    flags = set(told.split())
+    extra = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return " ".join([name[1].strip() if name else platform.processor() or platform.machine(), *extra])

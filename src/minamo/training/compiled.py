@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.func import functional_call
 
 from minamo.data import Rows
 from minamo.model import LatentVariableModel
 from minamo.randomness import drawing_from, stream
 from minamo.training.adam import Adam, moved
-from minamo.training.precision import products_in
+from minamo.training.precision import shorten, takes_shadow
 from minamo.training.step import EagerStep, Objective
 
 SETTINGS = {
@@ -38,8 +38,9 @@ SETTINGS = {
 FEW_STEPS = 50
 """In epochs of fewer steps the last batch, smaller than the others, gets a graph of its own; else it is run eagerly."""
 
-CLOSE = 1e-3
-"""Relative difference that is put down to rounding, when compiled code is compared with what it was compiled from."""
+CLOSE = {"float32": 1e-3, "bf16": 1e-2}
+"""Difference, relative to the largest value of a tensor, that is put down to rounding when compiled code is compared
+with what it was compiled from; near a boundary a value is rounded to bf16 to the other side."""
 
 
 def compiler() -> str | None:
@@ -56,10 +57,23 @@ class CompiledStep:
     Args:
         model, rows, adam, objective: as for `EagerStep`.
         size: rows in a batch.
+        precision: of the large matrix products, "float32" or "bf16". For bf16 the step keeps a copy of the weights in
+            that precision, renewed with every step; the weights themselves stay float32.
     """
 
-    def __init__(self, model: LatentVariableModel, rows: Rows, adam: Adam, objective: Objective, size: int):
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        rows: Rows,
+        adam: Adam,
+        objective: Objective,
+        size: int,
+        precision: str = "float32",
+    ):
         self.model, self.rows, self.adam, self.objective = model, rows, adam, objective
+        self.precision = precision
+        self.shadowed = [i for i, w in enumerate(adam.weights) if precision == "bf16" and takes_shadow(w)]
+        self.shadows = [adam.weights[i].bfloat16() for i in self.shadowed]
         self.eager = EagerStep(model, rows, adam, objective)
         rest = len(rows) % size
         self.learned_names = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -74,30 +88,40 @@ class CompiledStep:
         """Compute Adam's corrections for the steps of an epoch, and note where every tensor lies."""
         self.rates, self.roots = self.adam.corrections(n)
         self.taken = self.counted = 0
+        self._renew()
         self.held = self._inputs()
 
     def __call__(self, places: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """See `Step`."""
-        graph, t = self.graphs.get(len(places)), self.taken
+        # len(tensor) is a function in Python; this loop runs hundreds of times a second.
+        n, t = places.shape[0], self.taken
+        graph = self.graphs.get(n)
         self.taken += 1
         if graph is not None:
             # The graph cannot draw the bits itself: torch's name for that operation is a keyword of Python's.
-            bits = self.rows.bits(len(places))
+            bits = self.rows.bits(n)
             with torch.no_grad():
                 return graph(*self.held, *_some(bits), places, noise, self.rates[t], self.roots[t])
         self.adam.count(t - self.counted)
         self.counted = t + 1
-        return self.eager(places, noise)
+        found = self.eager(places, noise)
+        self._renew()
+        return found
 
     def end(self) -> None:
         """Let Adam count the steps."""
         self.adam.count(self.taken - self.counted)
         self.counted = self.taken
 
+    def _renew(self) -> None:
+        """Copy the weights to their shadows, after others than the graph have moved them."""
+        for i, shadow in zip(self.shadowed, self.shadows, strict=True):
+            shadow.copy_(self.adam.weights[i])
+
     def _inputs(self) -> list[Tensor]:
         adam, rows = self.adam, self.rows
         data = [rows.x, rows.index, *_some(rows.numbers)]
-        return [*adam.weights, *adam.first, *adam.second, *self._rest().values(), *data]
+        return [*adam.weights, *adam.first, *adam.second, *self._rest().values(), *self.shadows, *data]
 
     def _rest(self) -> dict[str, Tensor]:
         """What the step reads besides: parameters that are held, and buffers."""
@@ -115,26 +139,37 @@ class CompiledStep:
             from torch.fx.experimental.proxy_tensor import make_fx
 
             graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+            if self.precision == "bf16":
+                self._shorten(graph)
             compiled: Any = torch._inductor.compile(graph, inputs)  # pyright: ignore
-        self._compare(compiled, inputs)
+        self._compare(graph, compiled, inputs)
         # What the posterior noted about itself meanwhile is of no row of the data.
         self.model.posterior.steps = None
         return compiled
 
-    def _compare(self, compiled: Callable[..., tuple[Tensor, Tensor]], inputs: list[Tensor]) -> None:
+    def _shorten(self, graph: fx.GraphModule) -> None:
+        given = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        at = 3 * len(self.learned_names) + len(self.rest_names)
+        shorten(graph.graph, {given[i]: given[at + j] for j, i in enumerate(self.shadowed)})
+        graph.recompile()
+
+    def _compare(self, graph: Callable[..., Any], compiled: Callable[..., Any], inputs: list[Tensor]) -> None:
         """Take one step with the compiled and with the uncompiled function, on copies; refuse code that differs."""
-        k, changed = len(self.learned_names), 3 * len(self.learned_names) + len(self.rest_names)
+        # What is not rounded on the way is compared with the eager functions themselves.
+        plain = self._step if self.precision == "float32" else graph
+        k, close = len(self.learned_names), CLOSE[self.precision]
+        changed = 3 * k + len(self.rest_names) + len(self.shadows)
         found: list[list[Tensor]] = []
-        for step in (self._step, compiled):
+        for step in (plain, compiled):
             own = [t.clone() if i < changed else t for i, t in enumerate(inputs)]
             for second in own[2 * k : 3 * k]:
                 # With no moments yet Adam's step is the sign of the gradient, in which any rounding shows.
                 second.fill_(1.0)
-            with drawing_from(stream(0, "compare")), products_in("float32"), torch.no_grad():
+            with drawing_from(stream(0, "compare")), torch.no_grad():
                 found.append([*step(*own), *own[:changed]])
         for right, got in zip(*found, strict=True):
             right, got = right.double(), got.double()
-            if not torch.allclose(right, got, rtol=CLOSE, atol=CLOSE * float(right.abs().max()) + 1e-6):
+            if not torch.allclose(right, got, rtol=close, atol=close * float(right.abs().max()) + 1e-6):
                 raise RuntimeError("compiled, it gives other numbers than uncompiled")
 
     def _step(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +177,8 @@ class CompiledStep:
         # Only what is in `inputs` may be touched here: any other tensor would be a constant of the graph.
         k, m = len(self.learned_names), len(self.rest_names)
         weights, first, second = inputs[:k], inputs[k : 2 * k], inputs[2 * k : 3 * k]
-        *data, places, noise, rate, root = inputs[3 * k + m :]
+        shadows = inputs[3 * k + m : 3 * k + m + len(self.shadows)]
+        *data, places, noise, rate, root = inputs[3 * k + m + len(self.shadows) :]
         rows = copy.copy(self.rows)
         bits = data.pop() if rows.takes_bits else None
         rows.x, rows.index, rows.numbers = data[0], data[1], data[2] if len(data) > 2 else None
@@ -162,6 +198,8 @@ class CompiledStep:
             for weight, grad, a, b in zip(weights, grads, first, second, strict=True):
                 if grad is not None:
                     moved(weight, grad, a, b, rate, root)
+            for i, shadow in zip(self.shadowed, shadows, strict=True):
+                shadow.copy_(weights[i])
         return j1, j2
 
 

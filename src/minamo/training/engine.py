@@ -9,7 +9,7 @@ from minamo.errors import ConfigError
 from minamo.families import Flow
 from minamo.model import LatentVariableModel
 from minamo.training.compiled import compiler
-from minamo.training.precision import gain, has_bf16
+from minamo.training.precision import gain
 
 COMPILE = ("auto", "on", "off")
 PRECISIONS = ("auto", "float32", "bf16")
@@ -19,6 +19,8 @@ SAVED_PER_STEP = 0.5e-3
 """Seconds that a compiled step saves by calling Python and autograd less..."""
 SAVED_OF_PRODUCTS = 0.15
 """...and by passing over memory less often, as a share of the time of its matrix products..."""
+SAVED_BY_BF16 = 1 / 3
+"""...and, where bf16 is taken, as another share of that time, at least..."""
 FLOPS = 2e11
 """...at so many operations a second. Rounded from benchmarks/choices.py."""
 WORTH_MEASURING = 2e12
@@ -33,7 +35,7 @@ class Engine:
 
     compiled: bool = False
     precision: str = "float32"
-    """Of matrix products: "float32", or "bf16" with float32 sums. All else is float32 in either case."""
+    """Of the large matrix products: "float32", or "bf16", which takes a compiled step. All else is float32."""
 
 
 def choose_engine(
@@ -53,42 +55,40 @@ def choose_engine(
     """
     shapes = [tuple(p.shape) for p in model.parameters() if p.dim() == 2]
     work = 6 * batch_size * sum(math.prod(s) for s in shapes)
-    compiled, why_step = _compiled(
-        model, compile_word, steps_ahead * (SAVED_PER_STEP + SAVED_OF_PRODUCTS * work / FLOPS)
-    )
+    obstacle = _obstacle(model)
+    if compile_word == "off" and precision_word == "bf16":
+        raise ConfigError("precision bf16 cannot be had with compile off: only the compiled step has such products")
+    if compile_word == "on" or precision_word == "bf16":
+        if obstacle:
+            asked = "compile on" if compile_word == "on" else "precision bf16, a matter of the compiled step,"
+            raise ConfigError(f"{asked} cannot be had: {obstacle}; compile auto and precision auto do without")
+    elif compile_word == "off" or obstacle:
+        return Engine(), f"step eager ({obstacle or 'as asked'}), matrix products in float32"
     precision, why_products = _precision(precision_word, shapes, batch_size, steps_ahead * work)
-    step = "compiled" if compiled else "eager"
-    return Engine(compiled, precision), f"step {step} ({why_step}), matrix products in {precision} ({why_products})"
+    saved = steps_ahead * (SAVED_PER_STEP + SAVED_OF_PRODUCTS * work / FLOPS)
+    if precision == "bf16":
+        saved += SAVED_BY_BF16 * steps_ahead * work / FLOPS
+    if compile_word == "on" or precision_word == "bf16":
+        why_step = "as asked" if compile_word == "on" else "for bf16"
+    elif saved < COMPILING:
+        return Engine(), f"step eager (compiling would save some {saved:.0f} s and cost as much)"
+    else:
+        why_step = f"saves some {saved:.0f} s or more"
+    return Engine(True, precision), f"step compiled ({why_step}), matrix products in {precision} ({why_products})"
 
 
-def _compiled(model: LatentVariableModel, word: str, saved: float) -> tuple[bool, str]:
-    if word == "off":
-        return False, "as asked"
-    flow = any(isinstance(m, Flow) for m in model.modules())
-    if word == "on":
-        if flow:
-            raise ConfigError("compile on cannot be had with a flow, whose coupling cannot be traced; compile auto")
-        if compiler() is None:
-            raise ConfigError("compile on needs a C++ compiler (g++ or clang++, or one named in CXX); compile auto")
-        return True, "as asked"
-    if saved < COMPILING:
-        return False, f"compiling would save some {saved:.0f} s and cost as much"
-    if flow:
-        return False, "the coupling of a flow cannot be traced"
+def _obstacle(model: LatentVariableModel) -> str | None:
+    """Why the step of this model cannot be compiled here, or None."""
+    if any(isinstance(m, Flow) for m in model.modules()):
+        return "the coupling of a flow cannot be traced"
     if compiler() is None:
-        return False, "no C++ compiler, or compiling is switched off"
-    return True, f"saves some {saved:.0f} s or more"
+        return "no C++ compiler was found (g++ or clang++, or one named in CXX), or compiling is switched off"
+    return None
 
 
 def _precision(word: str, shapes: list[tuple[int, ...]], batch_size: int, work: float) -> tuple[str, str]:
     if word != "auto":
-        if word == "bf16" and not has_bf16():
-            raise ConfigError(
-                "precision bf16 needs a processor whose matrix products take it (AMX): choose auto or float32"
-            )
         return word, "as asked"
-    if not has_bf16():
-        return "float32", "torch has no bf16 products on this processor"
     if work < WORTH_MEASURING:
         return "float32", "too little work to measure another"
     faster = gain(shapes, batch_size)

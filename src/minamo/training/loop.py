@@ -21,7 +21,6 @@ from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
 from minamo.training.adam import Adam
 from minamo.training.compiled import CompiledStep
-from minamo.training.precision import products_in
 from minamo.training.state import Settings, State, copied
 from minamo.training.step import EagerStep, Objective, Step
 
@@ -148,8 +147,7 @@ def _step(
     """The step of the engine that was chosen, and a note if it could not be had."""
     if settings.engine.compiled:
         try:
-            with products_in(settings.engine.precision):
-                return CompiledStep(model, rows, adam, objective, settings.batch_size), None
+            return CompiledStep(model, rows, adam, objective, settings.batch_size, settings.engine.precision), None
         # Whatever stops the compiler (none there, no room for its files, a graph it cannot read), the run can go on.
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -173,16 +171,16 @@ def _epoch(
     n, size = len(rows), settings.batch_size
     n_steps = math.ceil(n / size)
     before, followed = (epoch - 1) * n_steps, 0
-    j1, j2 = torch.empty(2, n)
-    with drawing_from(stream(settings.seed, "epoch", epoch)), products_in(settings.engine.precision):
+    found: list[tuple[Tensor, Tensor]] = []
+    with drawing_from(stream(settings.seed, "epoch", epoch)):
         step.begin(n_steps)
         for i, (places, noise) in enumerate(_batches(n, size, model.prior.latent_dim)):
-            some = slice(i * size, i * size + len(places))
-            j1[some], j2[some] = step(places, noise)
+            found.append(step(places, noise))
             if i + 1 == n_steps or before + i < FOLLOW_EVERY or (before + i) % FOLLOW_EVERY == 0:
                 _follow(means, weights, before + i, i + 1 - followed)
                 followed = i + 1
         step.end()
+    j1, j2 = (torch.cat(terms) for terms in zip(*found, strict=True))
     seconds = time.perf_counter() - started
     return _Result(epoch, j1, j2, size, rows.log_det, _watch(average, watched, settings.seed), seconds)
 
