@@ -73,8 +73,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             None trains for max_epochs.
         compile: "on" compiles the training step (seconds, once), "off" does not, "auto" does where the steps ahead
             repay it and there is a C++ compiler.
-        precision: of the matrix products in training: "float32", "bf16", or "auto", which measures. All else, and
-            everything reported, is float32 or better.
+        precision: of the large matrix products in training: "float32", "bf16", which takes a compiled step, or
+            "auto", which measures. All else, and everything reported, is float32 or better.
         random_state: seed of split, weights, noise and samples.
 
     Attributes:

@@ -248,13 +248,14 @@ def test_a_likelihood_of_ones_own_is_compiled_without_being_known():
     model = LatentVariableModel(plan.model.prior, Twice(plan.model.likelihood.net), plan.model.posterior)  # type: ignore[arg-type]
     other = copy.deepcopy(model)
     places, noise = torch.arange(100), torch.randn(1, 100, 3, generator=torch.Generator().manual_seed(1))
+    steps = (
+        CompiledStep(model.train(), plan.rows, Adam(model, 1e-3), sticking_the_landing, 100),
+        EagerStep(other.train(), plan.rows, Adam(other, 1e-3), sticking_the_landing),
+    )
     found = []
-    for one, step in ((model, CompiledStep), (other, EagerStep)):
-        made = step(
-            one.train(), plan.rows, Adam(one, 1e-3), sticking_the_landing, *([100] if step is CompiledStep else [])
-        )
-        made.begin(1)
-        found.append(made(places, noise))
+    for step in steps:
+        step.begin(1)
+        found.append(step(places, noise))
     torch.testing.assert_close(found[0], found[1])
     assert isinstance(plan.rows.at(places), Batch)
 

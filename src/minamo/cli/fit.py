@@ -54,7 +54,7 @@ def fit(
     max_epochs: Annotated[int | None, option("A cap; the run stops by itself.")] = None,
     patience: Annotated[int | None, option("Epochs without a clear improvement that make a plateau.")] = None,
     compile: Annotated[str | None, option("auto, on or off: one compiled training step.")] = None,
-    precision: Annotated[str | None, option("Of matrix products in training: auto, float32 or bf16.")] = None,
+    precision: Annotated[str | None, option("Of large matrix products in training: auto, float32 or bf16.")] = None,
     random_state: Annotated[int | None, option("Of split, weights and noise.", "--seed")] = None,
     config: Annotated[Path | None, option("A JSON object of VAE parameters, or the config.json of a run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
