@@ -104,13 +104,16 @@ WORKS = {
 }
 
 
+ENGINES = {Engine(): "eager", Engine(True): "compiled", Engine(True, "bf16"): "compiled, bf16"}
+
+
 def all_rows(work: Work) -> np.ndarray:
     if work.data == "mnist":
         return load("mnist", "train").x
     return (load("digits").x * 15).astype(np.uint8)
 
 
-def serve(name: str, compiled: bool, folder: str, pipe: Connection) -> None:
+def serve(name: str, engine: Engine, folder: str, pipe: Connection) -> None:
     """In a process of its own: train an epoch whenever asked, and send back its seconds."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     work = WORKS[name]
@@ -118,7 +121,7 @@ def serve(name: str, compiled: bool, folder: str, pipe: Connection) -> None:
     with fast_cpu():
         with drawing_from(stream(0, "weights")):
             model = work.build()
-        settings = Settings(work.batch, 1e-3, 10**9, None, 0, Engine(compiled))
+        settings = Settings(work.batch, 1e-3, 10**9, None, 0, engine=engine)
         states = train(model, Rows(x, Prepare(divisor=255.0)), None, settings)
         while pipe.recv():
             started = time.perf_counter()
@@ -129,21 +132,21 @@ def serve(name: str, compiled: bool, folder: str, pipe: Connection) -> None:
 def measure(name: str) -> str:
     """A row of the table."""
     work, context = WORKS[name], multiprocessing.get_context("spawn")
-    seconds: dict[bool, list[float]] = {}
+    seconds: dict[Engine, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         pipes = {}
-        for compiled in (False, True):
-            pipes[compiled], theirs = context.Pipe()
-            context.Process(target=serve, args=(name, compiled, folder, theirs), daemon=True).start()
-            pipes[compiled].send(True)
-            first, note = pipes[compiled].recv()
+        for engine in ENGINES:
+            pipes[engine], theirs = context.Pipe()
+            context.Process(target=serve, args=(name, engine, folder, theirs), daemon=True).start()
+            pipes[engine].send(True)
+            first, note = pipes[engine].recv()
             if note:
                 raise SystemExit(f"{name}: {note}")
-            seconds[compiled] = [first]
+            seconds[engine] = [first]
         for _ in range(ROUNDS):
-            for compiled, pipe in pipes.items():
+            for engine, pipe in pipes.items():
                 pipe.send(True)
-                seconds[compiled].append(pipe.recv()[0])
+                seconds[engine].append(pipe.recv()[0])
         for pipe in pipes.values():
             pipe.send(False)
     n = len(all_rows(work)) if work.data == "mnist" else work.rows
@@ -151,12 +154,14 @@ def measure(name: str) -> str:
     each = {kind: statistics.median(found[1:]) for kind, found in seconds.items()}
     total = {kind: found[0] - each[kind] + epochs * each[kind] for kind, found in seconds.items()}
     steps = work.epochs * -(-n // work.batch)
-    engine, _ = choose_engine(work.build(), "auto", "float32", work.batch, steps)
-    loss = total[engine.compiled] / min(total.values()) - 1
-    said = "compiled" if engine.compiled else "eager"
+    chosen, _ = choose_engine(work.build(), "auto", "auto", work.batch, steps)
+    loss = total[chosen] / min(total.values()) - 1
+    eager, compiled, short = ENGINES
     line = (
-        f"| {name} | {each[False] / each[True]:.2f} | {seconds[True][0] - each[True]:.1f} | {total[False]:.1f} "
-        f"| {total[True]:.1f} | {said} | {100 * loss:.0f} % |"
+        f"| {name} | {each[eager] / each[compiled]:.2f} | {each[eager] / each[short]:.2f} "
+        f"| {seconds[compiled][0] - each[compiled]:.1f} | "
+        + " | ".join(f"{total[engine]:.1f}" for engine in ENGINES)
+        + f" | {ENGINES[chosen]} | {100 * loss:.0f} % |"
     )
     print(line, flush=True)
     return line
@@ -168,8 +173,8 @@ def main() -> None:
     text = (
         f"{results.circumstances('python benchmarks/choices.py')}; {ROUNDS} epochs of each kind in turn, medians; "
         "nothing compiled before.\n\n"
-        "| | a compiled step is faster, times | compiling, s | whole run eager, s | compiled, s | auto takes "
-        "| and loses |\n|---|---|---|---|---|---|---|\n" + "\n".join(lines)
+        "| | a compiled step is faster, times | in bf16, times | compiling, s | whole run eager, s | compiled, s "
+        "| in bf16, s | auto takes | and loses |\n|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines)
     )
     print(results.write("Automatic choices", text))
 

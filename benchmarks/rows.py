@@ -43,7 +43,7 @@ def serve(n: int, how: str, path: str, pipe: Connection) -> None:
 
     x = np.load(path, mmap_mode="r" if how == "mapped" else None)
     with fast_cpu():
-        settings = Settings(128, 1e-3, 10**9, None, 0, Engine(compiled=True))
+        settings = Settings(128, 1e-3, 10**9, None, 0, engine=Engine(compiled=True))
         states = train(model_of(784, 400, 20, 0), Rows(x, Prepare(divisor=255.0)), None, settings)
         next(states)
         pipe.send(None)

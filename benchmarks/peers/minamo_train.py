@@ -48,7 +48,7 @@ class MinamoTrain(Contender):
             work.batch,
             work.extra.get("epochs_ahead", EPOCHS_AHEAD) * len(x) // work.batch,
         )
-        self.states = train(model, rows, None, Settings(work.batch, work.lr, 10**9, None, work.seed, engine))
+        self.states = train(model, rows, None, Settings(work.batch, work.lr, 10**9, None, work.seed, engine=engine))
 
     def epoch(self) -> float:
         """Go to the next yield."""
