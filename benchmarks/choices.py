@@ -35,7 +35,8 @@ from minamo.nets import Mlp
 from minamo.posteriors import Amortized
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
-from minamo.training import Engine, Settings, choose_engine, train
+from minamo.training import Engine, Settings, choose_engine, compiled_sizes, train
+from minamo.training.precision import LEAST, takes_shadow
 
 ROUNDS = 5
 
@@ -107,6 +108,11 @@ WORKS = {
 ENGINES = {Engine(): "eager", Engine(True): "compiled", Engine(True, "bf16"): "compiled, bf16"}
 
 
+def takes_bf16(work: Work) -> bool:
+    """Whether any product of its step is large enough to be rewritten."""
+    return work.batch >= LEAST and any(takes_shadow(p) for p in work.build().parameters())
+
+
 def all_rows(work: Work) -> np.ndarray:
     if work.data == "mnist":
         return load("mnist", "train").x
@@ -133,9 +139,10 @@ def measure(name: str) -> str:
     """A row of the table."""
     work, context = WORKS[name], multiprocessing.get_context("spawn")
     seconds: dict[Engine, list[float]] = {}
+    engines = [engine for engine in ENGINES if engine.precision == "float32" or takes_bf16(work)]
     with tempfile.TemporaryDirectory() as folder:
         pipes = {}
-        for engine in ENGINES:
+        for engine in engines:
             pipes[engine], theirs = context.Pipe()
             context.Process(target=serve, args=(name, engine, folder, theirs), daemon=True).start()
             pipes[engine].send(True)
@@ -154,13 +161,15 @@ def measure(name: str) -> str:
     each = {kind: statistics.median(found[1:]) for kind, found in seconds.items()}
     total = {kind: found[0] - each[kind] + epochs * each[kind] for kind, found in seconds.items()}
     steps = work.epochs * -(-n // work.batch)
-    chosen, _ = choose_engine(work.build(), "auto", "auto", work.batch, steps)
+    graphs = len(compiled_sizes(len(all_rows(work)), work.batch))
+    chosen, _ = choose_engine(work.build(), "auto", "auto", work.batch, steps, graphs)
     loss = total[chosen] / min(total.values()) - 1
     eager, compiled, short = ENGINES
     line = (
-        f"| {name} | {each[eager] / each[compiled]:.2f} | {each[eager] / each[short]:.2f} "
+        f"| {name} | {each[eager] / each[compiled]:.2f} "
+        f"| {f'{each[eager] / each[short]:.2f}' if short in each else ''} "
         f"| {seconds[compiled][0] - each[compiled]:.1f} | "
-        + " | ".join(f"{total[engine]:.1f}" for engine in ENGINES)
+        + " | ".join(f"{total[engine]:.1f}" if engine in total else "" for engine in ENGINES)
         + f" | {ENGINES[chosen]} | {100 * loss:.0f} % |"
     )
     print(line, flush=True)

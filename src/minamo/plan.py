@@ -21,7 +21,7 @@ from minamo.parameters import as_seed, check_params, plain
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
-from minamo.training import DROPS, Engine, Settings, choose_engine
+from minamo.training import DROPS, Engine, Settings, choose_engine, compiled_sizes
 
 LATENTS = 32
 LEARNING_RATES = {"mlp": 1e-3, "linear": 6e-3}
@@ -131,7 +131,8 @@ def _settings(
         least = min(most, max(LIKELY_EPOCHS, 1 + (1 + DROPS) * patience))
     rate = params["learning_rate"] or LEARNING_RATES[params["net"]]
     if engine is None:
-        chosen, said = choose_engine(model, params["compile"], params["precision"], size, least * steps)
+        graphs = len(compiled_sizes(n_rows, size))
+        chosen, said = choose_engine(model, params["compile"], params["precision"], size, least * steps, graphs)
     else:
         chosen, said = Engine(engine["compiled"], engine["precision"]), engine["said"]
     return Settings(size, rate, most, patience, seed, chosen), said

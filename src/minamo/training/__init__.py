@@ -1,5 +1,6 @@
 """Training: a generator that yields after every epoch, and stops by itself."""
 
+from minamo.training.compiled import compiled_sizes as compiled_sizes
 from minamo.training.convergence import Plateau as Plateau
 from minamo.training.engine import COMPILE as COMPILE
 from minamo.training.engine import PRECISIONS as PRECISIONS

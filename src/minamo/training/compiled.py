@@ -51,6 +51,12 @@ def compiler() -> str | None:
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
+def compiled_sizes(n_rows: int, size: int) -> set[int]:
+    """Of which sizes of batch an epoch gets a graph each."""
+    rest = n_rows % size if n_rows < FEW_STEPS * size else 0
+    return {n for n in (size, rest) if 0 < n <= n_rows}
+
+
 class CompiledStep:
     """The step, compiled for batches of `size` rows; batches of any other size take the eager step.
 
@@ -75,13 +81,11 @@ class CompiledStep:
         self.shadowed = [i for i, w in enumerate(adam.weights) if precision == "bf16" and takes_shadow(w)]
         self.shadows = [adam.weights[i].bfloat16() for i in self.shadowed]
         self.eager = EagerStep(model, rows, adam, objective)
-        rest = len(rows) % size
         self.learned_names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.rest_names = list(self._rest())
         self.graphs: dict[int, Callable[..., tuple[Tensor, Tensor]]] = {}
-        for n in {size, rest if len(rows) < FEW_STEPS * size else size} - {0}:
-            if n <= len(rows):
-                self.graphs[n] = self._compiled(n)
+        for n in compiled_sizes(len(rows), size):
+            self.graphs[n] = self._compiled(n)
         self.taken = 0
 
     def begin(self, n: int) -> None:

@@ -13,9 +13,10 @@ from minamo.training.precision import gain
 
 COMPILE = ("auto", "on", "off")
 PRECISIONS = ("auto", "float32", "bf16")
-COMPILING = 8.0
-"""Seconds that compiling takes where nothing like it was compiled before; a third of it later."""
-SAVED_PER_STEP = 0.5e-3
+COMPILING, ONE_MORE = 8.5, 5.5
+"""Seconds that compiling takes where nothing like it was compiled before, and for another size of batch; a third of it
+later."""
+SAVED_PER_STEP = 1.5e-3
 """Seconds that a compiled step saves by calling Python and autograd less..."""
 SAVED_OF_PRODUCTS = 0.15
 """...and by passing over memory less often, as a share of the time of its matrix products..."""
@@ -39,7 +40,12 @@ class Engine:
 
 
 def choose_engine(
-    model: LatentVariableModel, compile_word: str, precision_word: str, batch_size: int, steps_ahead: int
+    model: LatentVariableModel,
+    compile_word: str,
+    precision_word: str,
+    batch_size: int,
+    steps_ahead: int,
+    graphs: int = 1,
 ) -> tuple[Engine, str]:
     """Return the engine for a run, and why.
 
@@ -49,6 +55,7 @@ def choose_engine(
         precision_word: one of PRECISIONS.
         batch_size: rows in a step.
         steps_ahead: how many steps the run will take, as far as that is known.
+        graphs: sizes of batch to be compiled; see `compiled_sizes`.
 
     Raises:
         ConfigError: what was asked for cannot be had here.
@@ -70,8 +77,9 @@ def choose_engine(
         saved += SAVED_BY_BF16 * steps_ahead * work / FLOPS
     if compile_word == "on" or precision_word == "bf16":
         why_step = "as asked" if compile_word == "on" else "for bf16"
-    elif saved < COMPILING:
-        return Engine(), f"step eager (compiling would save some {saved:.0f} s and cost as much)"
+    elif saved < COMPILING + (graphs - 1) * ONE_MORE:
+        said = f"step eager (compiling would save some {saved:.0f} s and cost as much), matrix products in float32"
+        return Engine(), said
     else:
         why_step = f"saves some {saved:.0f} s or more"
     return Engine(True, precision), f"step compiled ({why_step}), matrix products in {precision} ({why_products})"

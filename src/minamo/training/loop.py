@@ -171,16 +171,17 @@ def _epoch(
     n, size = len(rows), settings.batch_size
     n_steps = math.ceil(n / size)
     before, followed = (epoch - 1) * n_steps, 0
-    found: list[tuple[Tensor, Tensor]] = []
+    j1, j2 = torch.empty(2, n)
     with drawing_from(stream(settings.seed, "epoch", epoch)):
         step.begin(n_steps)
         for i, (places, noise) in enumerate(_batches(n, size, model.prior.latent_dim)):
-            found.append(step(places, noise))
+            # Copied: what a compiled step returns lies in a block with all that it has passed on.
+            some = slice(i * size, (i + 1) * size)
+            j1[some], j2[some] = step(places, noise)
             if i + 1 == n_steps or before + i < FOLLOW_EVERY or (before + i) % FOLLOW_EVERY == 0:
                 _follow(means, weights, before + i, i + 1 - followed)
                 followed = i + 1
         step.end()
-    j1, j2 = (torch.cat(terms) for terms in zip(*found, strict=True))
     seconds = time.perf_counter() - started
     return _Result(epoch, j1, j2, size, rows.log_det, _watch(average, watched, settings.seed), seconds)
 
