@@ -141,10 +141,11 @@ def measure(name: str) -> str:
     seconds: dict[Engine, list[float]] = {}
     engines = [engine for engine in ENGINES if engine.precision == "float32" or takes_bf16(work)]
     with tempfile.TemporaryDirectory() as folder:
-        pipes = {}
+        pipes, processes = {}, []
         for engine in engines:
             pipes[engine], theirs = context.Pipe()
-            context.Process(target=serve, args=(name, engine, folder, theirs), daemon=True).start()
+            processes.append(context.Process(target=serve, args=(name, engine, folder, theirs), daemon=True))
+            processes[-1].start()
             pipes[engine].send(True)
             first, note = pipes[engine].recv()
             if note:
@@ -156,6 +157,8 @@ def measure(name: str) -> str:
                 seconds[engine].append(pipe.recv()[0])
         for pipe in pipes.values():
             pipe.send(False)
+        for process in processes:
+            process.join()
     n = len(all_rows(work)) if work.data == "mnist" else work.rows
     epochs = work.epochs * n / work.rows
     each = {kind: statistics.median(found[1:]) for kind, found in seconds.items()}
