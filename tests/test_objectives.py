@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch.distributions import Independent, Normal
 
 from minamo.batch import Batch
+from minamo.distributions import GaussianMixture
 from minamo.errors import ConfigError
 from minamo.model import Draw, LatentVariableModel
-from minamo.objectives import doubly_reparameterized, elbo, iwae, rloo, score_function, sticking_the_landing
+from minamo.objectives import (
+    beta,
+    capacity,
+    doubly_reparameterized,
+    elbo,
+    free_bits,
+    iwae,
+    rloo,
+    score_function,
+    sticking_the_landing,
+)
 from minamo.randomness import drawing_from, stream
 from tests.oracle.linear_gaussian import oracle
 
@@ -68,3 +82,43 @@ def test_draws_of_the_other_kind_are_refused():
             objective(held)
     with pytest.raises(ConfigError, match="k >= 2"):
         rloo(drawn(1, reparameterized=False)[1])
+
+
+def test_transforms_of_the_bound_in_closed_form():
+    """beta = 1 and no free bits are the ELBO; more of either is at most it; a capacity is reached where J2 is it."""
+    _, draw = drawn()
+    bound = elbo(draw)
+    torch.testing.assert_close(beta(1.0)(draw), bound)
+    torch.testing.assert_close(beta(4.0)(draw), bound - 3 * draw.kl)
+    torch.testing.assert_close(free_bits(0.0)(draw).mean(), bound.mean())
+    assert (free_bits(0.5)(draw).mean() <= bound.mean()).all()
+    nats = float(draw.kl[0].detach())
+    torch.testing.assert_close(capacity(nats, 7.0)(draw)[0], draw.log_px_z.mean(0)[0])
+    assert (capacity(nats, 1.0)(draw) <= bound + nats + 1e-12).all()
+
+
+def test_a_latent_within_its_free_bits_is_not_pulled_to_the_prior():
+    """Below the threshold the KL has no gradient for a latent; above it, that of the ELBO."""
+    mu = torch.tensor([[0.1, 3.0]], dtype=torch.float64, requires_grad=True)
+    q, p = (Independent(Normal(m, 1.0), 1) for m in (mu, torch.zeros(2, dtype=torch.float64)))
+    draw = Draw(mu[None], torch.zeros(1, 1, dtype=torch.float64), q, p)
+    (slope,) = torch.autograd.grad(free_bits(1.0)(draw).sum(), mu)
+    assert slope.tolist() == [[0.0, -3.0]]
+
+
+def test_free_bits_need_the_kl_of_every_latent():
+    _, draw = drawn()
+    mixture = GaussianMixture(torch.zeros(2), torch.zeros(2, 3), torch.ones(2, 3))
+    with pytest.raises(ConfigError, match="free_bits needs the KL of every latent"):
+        free_bits(0.1)(Draw(draw.z, draw.log_px_z, draw.q, mixture))
+
+
+def test_the_weight_of_the_kl_reaches_every_objective():
+    """With weight 0 each is E[log p(x|z)], or its log-mean-exp; and the KL that is reported stays the KL."""
+    _, draw = drawn()
+    free = Draw(draw.z, draw.log_px_z, draw.q, draw.p, 0.0)
+    for objective in (elbo, sticking_the_landing, beta(3.0)):
+        torch.testing.assert_close(objective(free), draw.log_px_z.mean(0))
+    torch.testing.assert_close(iwae(free), torch.logsumexp(draw.log_px_z, 0) - math.log(4))
+    torch.testing.assert_close(doubly_reparameterized(free), iwae(free))
+    assert torch.equal(free.kl, draw.kl)

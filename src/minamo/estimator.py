@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from minamo import model_file
+from minamo import model_file, words
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
 from minamo.errors import DataError, RunError
@@ -50,16 +50,27 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     Args:
         latent_dim: width of z; None takes 32, or half the columns where there are fewer than 64.
-        likelihood: "bernoulli" for 0/1, "normal" for continuous data, "auto" looks at the data.
+        likelihood: "auto" looks at the data and takes "bernoulli" for 0/1 or "normal". Continuous: "normal",
+            "normal-by-feature", "heteroscedastic-normal", "laplace", "student-t"; in [0, 1]: "continuous-bernoulli";
+            8-bit: "logistic"; codes: "categorical"; counts: "poisson", "negative-binomial", either of them
+            "zero-inflated-", "beta-binomial".
         scale: sigma of a Normal likelihood, in model units: a positive number is kept (1 is the literature's
             N(xhat, I)), "shared" learns one for all columns, "analytic" sets it to the root mean squared error.
+        prior: p(z): "normal" is N(0, I); "mixture" of learned Gaussians; "vamp", a mixture of the posteriors of learned
+            pseudo-inputs, which start at data; "coupling" or "autoregressive", a learned flow.
+        components: of a mixture or vamp prior.
         posterior: "amortized": one encoder names q(z|x); "semi-amortized": a few gradient steps on the row's own ELBO
             follow; "per-datum": every row has a q of its own, no encoder; "exact": p(z|x) itself, for a linear net and
             a Normal likelihood.
         family: of q: "diagonal", "full-covariance" or "flow" (a coupling flow).
         posterior_steps: gradient steps on q for each row of a batch; None takes 5 if semi-amortized, 2 if per-datum.
-        net: "mlp", or "linear" for an affine encoder and decoder.
-        hidden: widths of the hidden layers of the encoder; the decoder has them in reverse.
+        objective: what training maximizes: "elbo", or the tighter importance-weighted bound with its plain gradient
+            ("iwae") or the one whose noise vanishes at the exact posterior ("dreg"). What is judged is the ELBO.
+        draws: of z for every row of a step.
+        net: "mlp", "gated" (every hidden unit times a sigmoid), "residual", "conv" or "residual-conv" for images, or
+            "linear" for an affine encoder and decoder.
+        hidden: widths of the hidden layers of the encoder, or channels; the decoder has them in reverse. None takes
+            (400, 400), for a gated net (300, 300), for a convolutional one (32, 64).
         binarize: "dynamic" reads grey values in [0, 1] as probabilities and draws 0/1 afresh for every batch,
             "fixed" draws once, "none" leaves the data alone.
         preprocess: "standardize" gives each column mean 0 and variance 1 (densities stay in the units of the
@@ -71,6 +82,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         max_epochs: a cap, for when patience runs out first.
         patience: epochs (but no fewer than 2000 gradient steps) without a clear improvement that make a plateau;
             None trains for max_epochs.
+        schedule: of the learning rate: "plateau", or "cosine", which ignores patience: constant for half of max_epochs,
+            then down to 1 % along half a cosine.
+        warmup: epochs in which the weight of the KL in training rises from 0 to 1; what is judged and reported
+            is the bound itself.
         compile: "on" compiles the training step (seconds, once), "off" does not, "auto" does where the steps ahead
             repay it and there is a C++ compiler.
         precision: of the large matrix products in training: "float32", "bf16", which takes a compiled step, or
@@ -99,11 +114,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         *,
         likelihood: str = "auto",
         scale: float | str = "shared",
+        prior: str = "normal",
+        components: int = 500,
         posterior: str = "amortized",
         family: str = "diagonal",
         posterior_steps: int | None = None,
+        objective: str = "elbo",
+        draws: int = 1,
         net: str = "mlp",
-        hidden: tuple[int, ...] = (400, 400),
+        hidden: tuple[int, ...] | None = None,
         binarize: str = "none",
         preprocess: str = "auto",
         validation: float = 0.1,
@@ -111,6 +130,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         learning_rate: float | None = None,
         max_epochs: int = 10_000,
         patience: int | None = 5,
+        schedule: str = "plateau",
+        warmup: int = 0,
         compile: str = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = 0,
@@ -118,9 +139,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.likelihood = likelihood
         self.scale = scale
+        self.prior = prior
+        self.components = components
         self.posterior = posterior
         self.family = family
         self.posterior_steps = posterior_steps
+        self.objective = objective
+        self.draws = draws
         self.net = net
         self.hidden = hidden
         self.binarize = binarize
@@ -130,6 +155,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.max_epochs = max_epochs
         self.patience = patience
+        self.schedule = schedule
+        self.warmup = warmup
         self.compile = compile
         self.precision = precision
         self.random_state = random_state
@@ -154,7 +181,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             warnings.warn(note, UserWarning, stacklevel=2)
         for _ in self.train(plan):
             pass
-        if self.stopped_ == "max_epochs" and self.patience is not None:
+        if self.stopped_ == "max_epochs" and self.patience is not None and self.schedule == "plateau":
             warnings.warn(
                 f"stopped by max_epochs={self.max_epochs} before convergence", ConvergenceWarning, stacklevel=2
             )
@@ -173,8 +200,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def train(self, plan: Plan, state: State | None = None) -> Iterator[State]:
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
-        last = state
-        for last in train(plan.model, plan.rows, plan.watched, plan.settings, state, plan.watch_name):
+        last, objective = state, words.OBJECTIVES[self.objective]
+        for last in train(plan.model, plan.rows, plan.watched, plan.settings, state, plan.watch_name, objective):
             yield last
         if last is not None:
             self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
@@ -302,7 +329,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if isinstance(X, Rows):
             return X
         data = self._checked(X)
-        refuse_unsupported(data, self.description_["likelihood"], self.prepare_.binarize)
+        refuse_unsupported(
+            data, self.description_["likelihood"], self.model_.likelihood.support, self.prepare_.binarize
+        )
         prepare = replace(self.prepare_, divisor=data.schema.divisor)
         return Rows(data.x, prepare, index, own).drawn_once(stream(self.seed_, "binarize", data.part))
 
@@ -323,7 +352,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tensors, description = model_file.read(path, "model")
         try:
             params: Any = description["params"]
-            vae = cls(**{**params, "hidden": tuple(params["hidden"])})
+            hidden = params["hidden"]
+            vae = cls(**{**params, "hidden": None if hidden is None else tuple(hidden)})
             # A file may be older than some parameters: their defaults are what it was fitted with.
             description["params"] = {**vae.get_params(), **params}
             model = build(description)

@@ -34,6 +34,8 @@ class Draw:
     """q(z|x), batch shape [B]."""
     p: Distribution
     """p(z)."""
+    kl_weight: Tensor | float = 1.0
+    """What training weighs the part of the prior and q with, for a while: below 1 the bounds are not bounds."""
 
     @cached_property
     def log_pz(self) -> Tensor:
@@ -48,7 +50,7 @@ class Draw:
     @property
     def log_w(self) -> Tensor:
         """Log p(x, z) / q(z|x), [K, B]: its expectation is the ELBO, its log-mean-exp IWAE-K."""
-        return self.log_px_z + self.log_pz - self.log_qz
+        return self.log_px_z + self.kl_weight * (self.log_pz - self.log_qz)
 
     @cached_property
     def kl(self) -> Tensor:
@@ -98,6 +100,7 @@ class LatentVariableModel(nn.Module):
         noise: Tensor | None = None,
         reparameterized: bool = True,
         q: Distribution | None = None,
+        kl_weight: Tensor | float = 1.0,
     ) -> Draw:
         """Draw z ~ q(z|x) k times for every row, and weigh the draws.
 
@@ -108,12 +111,13 @@ class LatentVariableModel(nn.Module):
             reparameterized: z is a differentiable function of the parameters of q; False holds the same draws
                 constant, for a gradient along the score (`objectives.score_function`).
             q: q(z|x) where it is known already; default: the posterior is asked.
+            kl_weight: see `Draw`; other than 1 in training only.
         """
         q = self.infer(batch) if q is None else q
         z = q.rsample(torch.Size([k])) if noise is None else push(q, noise)[0]
         if not reparameterized:
             z = z.detach()
-        return Draw(z, self.likelihood(z).log_prob(batch.x), q, self.prior())
+        return Draw(z, self.likelihood(z).log_prob(batch.x), q, self.prior(), kl_weight)
 
     def sample(self, n: int) -> Distribution:
         """Draw z ~ p(z) n times and return p(x|z): its `.mean` or its `.sample()` is [n, D]."""

@@ -8,24 +8,28 @@ parameters phi of q; that for the parameters of p(z) and p(x|z), on which no dra
 | ELBO   | `elbo`         | `sticking_the_landing`   | `score_function`, `rloo`         |
 | IWAE-K | `iwae`         | `doubly_reparameterized` |                                  |
 
+`beta`, `free_bits` and `capacity` make objectives that trade the bound for something else; what is reported of a model
+stays its bound.
+
 `tests/laws/test_gradients.py` holds each to be unbiased, `benchmarks/gradients.py` measures their variances.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from minamo.distributions import detached
+from minamo.distributions import detached, kl_per_latent
 from minamo.errors import ConfigError
 from minamo.model import Draw
 
 
 def elbo(draw: Draw) -> Tensor:
     """J1 - J2 = E_q[log p(x|z)] - KL(q(z|x) || p(z)), the KL in closed form where there is one."""
-    return draw.log_px_z.mean(0) - draw.kl
+    return draw.log_px_z.mean(0) - draw.kl_weight * draw.kl
 
 
 def sticking_the_landing(draw: Draw) -> Tensor:
@@ -39,7 +43,7 @@ def sticking_the_landing(draw: Draw) -> Tensor:
         ConfigError: z is held constant, so that nothing would reach q.
     """
     _require_a_path_to_q(draw, "sticking_the_landing")
-    return (draw.log_px_z + draw.log_pz - detached(draw.q).log_prob(draw.z)).mean(0)
+    return _log_w_along_z(draw).mean(0)
 
 
 def score_function(draw: Draw) -> Tensor:
@@ -108,7 +112,7 @@ def doubly_reparameterized(draw: Draw) -> Tensor:
         ConfigError: z is held constant, so that nothing would reach q.
     """
     _require_a_path_to_q(draw, "doubly_reparameterized")
-    log_w = draw.log_px_z + draw.log_pz - detached(draw.q).log_prob(draw.z)
+    log_w = _log_w_along_z(draw)
     bound = _log_mean_exp(log_w)
     if not (log_w.requires_grad and draw.z.requires_grad):
         return bound
@@ -120,13 +124,55 @@ def doubly_reparameterized(draw: Draw) -> Tensor:
     return _with_gradient_of(bound + ((v**2 - v) * along_z).sum(0), value=bound)
 
 
+def beta(weight: float) -> Callable[[Draw], Tensor]:
+    """Return J1 - weight * J2 as an objective: above 1 a bound still, but not the tightest; below 1 none.
+
+    "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework" (Higgins et al., 2017).
+    """
+    return lambda draw: draw.log_px_z.mean(0) - weight * draw.kl_weight * draw.kl
+
+
+def free_bits(nats: float) -> Callable[[Draw], Tensor]:
+    """Return J1 - sum_j max(nats, KL_j) as an objective, KL_j that of latent j averaged over the batch.
+
+    Up to `nats` a latent carries what it likes at no price, so none is given up early. At most the ELBO. "Improved
+    Variational Inference with Inverse Autoregressive Flow" (Kingma et al., 2016).
+
+    Raises:
+        ConfigError: when called, if the KL of single latents is not known in closed form.
+    """
+
+    def objective(draw: Draw) -> Tensor:
+        parts = kl_per_latent(draw.q, draw.p)
+        if parts is None:
+            raise ConfigError(
+                "free_bits needs the KL of every latent: prior normal, family diagonal or full-covariance"
+            )
+        return draw.log_px_z.mean(0) - draw.kl_weight * parts.mean(0).clamp_min(nats).sum()
+
+    return objective
+
+
+def capacity(nats: float, strength: float) -> Callable[[Draw], Tensor]:
+    """Return J1 - strength * |J2 - nats| as an objective: the rate is led to `nats`.
+
+    "Understanding disentangling in beta-VAE" (Burgess et al., 2018). With strength >= 1, at most the ELBO plus `nats`.
+    """
+    return lambda draw: draw.log_px_z.mean(0) - strength * (draw.kl - nats).abs()
+
+
+def _log_w_along_z(draw: Draw) -> Tensor:
+    """Log w with the parameters of q held constant in log q."""
+    return draw.log_px_z + draw.kl_weight * (draw.log_pz - detached(draw.q).log_prob(draw.z))
+
+
 def _log_mean_exp(log_w: Tensor) -> Tensor:
     return torch.logsumexp(log_w, 0) - math.log(len(log_w))
 
 
 def _along_the_score(draw: Draw, reward: Tensor) -> Tensor:
     """The mean of log w; its gradient goes to q along log q, weighed by the reward, and to p as ever."""
-    surrogate = reward.detach() * draw.log_qz + draw.log_px_z + draw.log_pz
+    surrogate = reward.detach() * draw.log_qz + draw.log_px_z + draw.kl_weight * draw.log_pz
     return _with_gradient_of(surrogate.mean(0), value=draw.log_w.mean(0))
 
 

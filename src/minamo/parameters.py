@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from minamo import words
 from minamo.errors import ConfigError
-from minamo.training import COMPILE, PRECISIONS
+from minamo.training import COMPILE, PRECISIONS, SCHEDULES
 
 
 def check_params(params: dict[str, Any]) -> None:
@@ -21,6 +21,9 @@ def check_params(params: dict[str, Any]) -> None:
         ("max_epochs", 1),
         ("patience", 1),
         ("posterior_steps", 1),
+        ("components", 1),
+        ("draws", 1),
+        ("warmup", 0),
     ):
         value = params[name]
         if value is None and name in ("latent_dim", "patience", "posterior_steps"):
@@ -34,7 +37,9 @@ def check_params(params: dict[str, Any]) -> None:
     if not (_is_real(held) and 0 <= held < math.inf and (held < 1 or held == int(held))):
         raise ConfigError(f"validation must be a share below 1 or a number of rows, got {held!r}")
     hidden = params["hidden"]
-    whole = isinstance(hidden, tuple | list) and all(isinstance(w, numbers.Integral) and int(w) > 0 for w in hidden)
+    whole = hidden is None or (
+        isinstance(hidden, tuple | list) and all(isinstance(w, numbers.Integral) and int(w) > 0 for w in hidden)
+    )
     if not whole:
         raise ConfigError(f"hidden must be widths such as (400, 400), got {hidden!r}")
     scale = params["scale"]
@@ -43,7 +48,8 @@ def check_params(params: dict[str, Any]) -> None:
     if isinstance(scale, str):
         words.check("scale", scale, words.SCALES)
     _check_posterior(params)
-    words.check("net", params["net"], words.NETS)
+    _check_training(params)
+    words.check("net", params["net"], list(words.NETS))
     words.check("binarize", params["binarize"], words.BINARIZE)
     words.check("preprocess", params["preprocess"], words.PREPROCESS)
     words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
@@ -51,7 +57,21 @@ def check_params(params: dict[str, Any]) -> None:
     words.check("precision", params["precision"], PRECISIONS)
 
 
+def _check_training(params: dict[str, Any]) -> None:
+    words.check("objective", params["objective"], list(words.OBJECTIVES))
+    if params["objective"] in ("iwae", "dreg") and params["draws"] < 2:
+        raise ConfigError(f"objective {params['objective']} of 1 draw is the ELBO: ask for draws of at least 2")
+    words.check("schedule", params["schedule"], SCHEDULES)
+    if params["warmup"] >= params["max_epochs"]:
+        raise ConfigError(
+            f"warmup {params['warmup']} would not be over after max_epochs {params['max_epochs']}: make it shorter"
+        )
+
+
 def _check_posterior(params: dict[str, Any]) -> None:
+    words.check("prior", params["prior"], list(words.PRIORS))
+    if params["posterior"] == "exact" and params["prior"] != "normal":
+        raise ConfigError(f"posterior exact is that under N(0, I): with prior {params['prior']} take another")
     words.check("posterior", params["posterior"], list(words.POSTERIORS))
     words.check("family", params["family"], list(words.FAMILIES))
     if params["posterior"] == "exact" and params["family"] != "diagonal":
@@ -89,4 +109,5 @@ def plain(params: dict[str, Any], seed: int) -> dict[str, Any]:
         elif isinstance(value, numbers.Real):
             value = float(value)
         values[name] = value
-    return {**values, "random_state": seed, "hidden": [int(w) for w in params["hidden"]]}
+    hidden = None if params["hidden"] is None else [int(w) for w in params["hidden"]]
+    return {**values, "random_state": seed, "hidden": hidden}

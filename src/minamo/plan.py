@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from minamo.likelihoods import Normal
 from minamo.likelihoods.normal import MIN_SCALE
 from minamo.model import LatentVariableModel
 from minamo.parameters import as_seed, check_params, plain
-from minamo.priors import StandardNormal
+from minamo.posteriors import Amortized
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
-from minamo.training import DROPS, Engine, Settings, choose_engine, compiled_sizes
+from minamo.training import DROPS, Engine, Schedule, Settings, choose_engine, compiled_sizes
 
 LATENTS = 32
-LEARNING_RATES = {"mlp": 1e-3, "linear": 6e-3}
+LEARNING_RATES = {"linear": 6e-3}
+LEARNING_RATE = 1e-3
 PATIENT_STEPS = 2000
 """A plateau lasts at least this many gradient steps, however few make an epoch."""
 LIKELY_EPOCHS = 50
@@ -94,6 +95,9 @@ def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | No
     }
     model = build(description)
     model.likelihood.start_from(*prepare.moments(facts))
+    with drawing_from(stream(seed, "pseudo-inputs")):
+        some = Rows(data.x, replace(prepare, binarize="none"), train_index).spread(params["components"])
+        model.prior.start_from(some.at(torch.arange(len(some))).x)
     forecast, said = _forecast(params, Rows(data.x, prepare, train_index), latent_dim, chosen, seed)
     description["forecast"] = forecast
     everything = Rows(data.x, prepare)
@@ -111,8 +115,9 @@ def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | No
         f"likelihood {chosen} ({why}){scale}",
         f"data {prepare.words} ({how})",
         f"{latent_dim} latents, net {params['net']}" + _widths(params),
+        *_prior_notes(params),
         *_posterior_notes(params, watched, held_out),
-        said,
+        *([said] if said else []),
         engine_said,
     ]
     watch_name = "validation" if len(held_out) else "training"
@@ -124,18 +129,22 @@ def _settings(
 ) -> tuple[Settings, str]:
     """How to train and with what: a plateau lasts `patience` epochs, and no fewer steps than PATIENT_STEPS."""
     patience, most, size = params["patience"], params["max_epochs"], int(params["batch_size"])
+    if params["schedule"] == "cosine":
+        patience = None
     steps = math.ceil(n_rows / size)
     least = most
     if patience is not None:
         patience = max(patience, math.ceil(PATIENT_STEPS / steps))
         least = min(most, max(LIKELY_EPOCHS, 1 + (1 + DROPS) * patience))
-    rate = params["learning_rate"] or LEARNING_RATES[params["net"]]
+    rate = params["learning_rate"] or LEARNING_RATES.get(params["net"], LEARNING_RATE)
     if engine is None:
-        graphs = len(compiled_sizes(n_rows, size))
-        chosen, said = choose_engine(model, params["compile"], params["precision"], size, least * steps, graphs)
+        ahead, graphs = least * steps, len(compiled_sizes(n_rows, size))
+        decoded = size * params["draws"]
+        chosen, said = choose_engine(model, params["compile"], params["precision"], decoded, ahead, graphs)
     else:
         chosen, said = Engine(engine["compiled"], engine["precision"]), engine["said"]
-    return Settings(size, rate, most, patience, seed, chosen), said
+    schedule = Schedule(params["schedule"], most, params["warmup"])
+    return Settings(size, rate, most, patience, seed, params["draws"], schedule, chosen), said
 
 
 def floor_note(model: LatentVariableModel) -> str | None:
@@ -150,19 +159,46 @@ def build(description: dict[str, Any]) -> LatentVariableModel:
     """Make the model that a description is of, with the starting weights of its seed."""
     params, latent_dim = description["params"], description["latent_dim"]
     n_columns = Schema.from_json(description["schema"]).n_columns
-    hidden = tuple(params["hidden"])
+    shape, net, hidden = description["schema"]["shape"], params["net"], params["hidden"]
     with drawing_from(stream(description["seed"], "weights")):
         posterior = words.posterior(
             params["posterior"],
             params["family"],
             latent_dim,
-            lambda n_outputs: words.net(params["net"], n_columns, n_outputs, hidden),
+            lambda n_outputs: words.encoder(net, shape, n_outputs, hidden),
             params["posterior_steps"],
             description["data"]["rows"],
         )
-        decoder = words.net(params["net"], latent_dim, n_columns, hidden[::-1])
-    law = words.likelihood(description["likelihood"], decoder, params["scale"])
-    return LatentVariableModel(StandardNormal(latent_dim), law, posterior).eval()
+        law = words.likelihood(
+            description["likelihood"],
+            lambda n_outputs: words.decoder(net, latent_dim, shape, n_outputs, hidden),
+            n_columns,
+            scale=params["scale"],
+            n=int(description["range"][1]),
+            classes=int(description["range"][1]) + 1,
+        )
+    if law.log_seen and isinstance(posterior, Amortized):
+        posterior.view = torch.log1p
+    low, high = _support(description)
+    with drawing_from(stream(description["seed"], "prior")):
+        prior = words.prior(
+            params["prior"],
+            posterior,
+            latent_dim=latent_dim,
+            components=params["components"],
+            n_columns=n_columns,
+            low=low,
+            high=high,
+        )
+    return LatentVariableModel(prior, law, posterior).eval()
+
+
+def _support(description: dict[str, Any]) -> tuple[float, float]:
+    """The least and the largest value in model units: bits, data as they are, or standardized ones that know no end."""
+    if description["likelihood"] == "bernoulli":
+        return 0.0, 1.0
+    low, high = description["range"]
+    return (low, high) if description["prepare"]["center"] is None else (-math.inf, math.inf)
 
 
 def split(n: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +218,7 @@ def split(n: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]
     return np.sort(order[held:]), np.sort(order[:held])
 
 
-def refuse_unsupported(data: Dataset, likelihood: str, binarize: str) -> None:
+def refuse_unsupported(data: Dataset, likelihood: str, support: constraints.Constraint, binarize: str) -> None:
     """Raise SupportError if a value of `data` has no probability under the likelihood, or cannot be one itself."""
     if binarize != "none":
         refuse_outside(
@@ -191,23 +227,25 @@ def refuse_unsupported(data: Dataset, likelihood: str, binarize: str) -> None:
             "binarized",
             "only values in [0, 1] can be read as probabilities; rescale them",
         )
-    elif likelihood == "bernoulli":
-        support = words.LIKELIHOODS[likelihood].support
-        refuse_outside(data, support, likelihood, "use --binarize dynamic, or another likelihood (--likelihood normal)")
+    elif support is not constraints.real:
+        remedy = "use --binarize dynamic, or " if likelihood == "bernoulli" else ""
+        if data.schema.divisor != 1 and support.is_discrete and likelihood not in ("bernoulli", "logistic"):
+            remedy = f"8-bit values are read as x / {data.schema.divisor:g}, give counts in a wider type; or "
+        refuse_outside(data, support, likelihood, f"{remedy}another likelihood (--likelihood normal)")
 
 
 def _prepare(params: dict[str, Any], data: Dataset, facts: Facts, likelihood: str) -> tuple[Prepare, str]:
     """Binarization and standardization, and why."""
-    binarize = params["binarize"]
+    binarize, support = params["binarize"], words.LIKELIHOODS[likelihood].support
     if binarize != "none" and likelihood != "bernoulli":
         raise ConfigError(f"binarize {binarize} gives 0 and 1, which the {likelihood} likelihood is not for")
-    refuse_unsupported(data, likelihood, binarize)
+    refuse_unsupported(data, likelihood, support, binarize)
     chosen, why = params["preprocess"], "as asked"
     if chosen == "auto":
         chosen, why = words.choose_preprocess(facts, data.schema.kind, likelihood)
     if chosen == "standardize":
-        if likelihood == "bernoulli":
-            raise ConfigError("preprocess standardize would take 0 and 1 out of the bernoulli likelihood's support")
+        if support is not constraints.real:
+            raise ConfigError(f"preprocess standardize would take values out of the {likelihood} likelihood's support")
         return Prepare.standardizing(facts, data.schema.divisor), why
     return Prepare(data.schema.divisor, binarize=binarize), why
 
@@ -233,7 +271,16 @@ def _warnings(data: Dataset, facts: Facts) -> tuple[str, ...]:
 
 
 def _widths(params: dict[str, Any]) -> str:
-    return "" if params["net"] == "linear" else " " + "-".join(map(str, params["hidden"]))
+    hidden = words.NETS[params["net"]] if params["hidden"] is None else params["hidden"]
+    return "" if params["net"] == "linear" else " " + "-".join(map(str, hidden))
+
+
+def _prior_notes(params: dict[str, Any]) -> list[str]:
+    """What p(z) is, where it is not N(0, I)."""
+    word = params["prior"]
+    if word == "normal":
+        return []
+    return [f"prior {word}" + (f" of {params['components']} components" if word in ("mixture", "vamp") else "")]
 
 
 def _posterior_notes(params: dict[str, Any], watched: Rows | None, held_out: np.ndarray) -> list[str]:
@@ -249,15 +296,18 @@ def _posterior_notes(params: dict[str, Any], watched: Rows | None, held_out: np.
     return notes
 
 
-def _forecast(params: dict[str, Any], rows: Rows, latent_dim: int, likelihood: str, seed: int) -> tuple[int, str]:
-    """How many latents a linear decoder could keep alive, and that in words."""
+def _forecast(
+    params: dict[str, Any], rows: Rows, latent_dim: int, likelihood: str, seed: int
+) -> tuple[int | None, str | None]:
+    """How many latents a linear decoder could keep alive, and that in words; nothing is foretold of counts."""
+    binary = likelihood == "bernoulli"
+    if not binary and words.LIKELIHOODS[likelihood].support is not constraints.real:
+        return None, None
     index = rows.index[:: max(1, math.ceil(len(rows) / FORECAST_ROWS))]
     with drawing_from(stream(seed, "forecast")):
         x = rows.prepare.to_model(rows.x[index], torch.float64)
-    if likelihood != "normal":
-        found = forecast(x, latent_dim, binary=True)
-    else:
-        found = forecast(x, latent_dim, None if isinstance(params["scale"], str) else float(params["scale"]))
+    fixed = likelihood == "normal" and not isinstance(params["scale"], str)
+    found = forecast(x, latent_dim, float(params["scale"]) if fixed else None, binary=binary)
     of = "" if len(index) == len(rows) else f" (from {len(index)} rows)"
     return found.alive, f"collapse forecast{of}: {_said(found, latent_dim)}"
 

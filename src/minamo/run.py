@@ -18,6 +18,7 @@ MODEL = "model.safetensors"
 EVIDENCE = "evidence.json"
 SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
+PSEUDO_INPUTS = "pseudo_inputs.png"
 CURVES = "curves.png"
 
 

@@ -28,6 +28,7 @@ from minamo.training.step import EagerStep
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 3)) @ RNG.normal(size=(3, 6)) + 0.1 * RNG.normal(size=(300, 6))
 GREY = RNG.integers(0, 256, (300, 12)).astype(np.uint8)
+IMAGES = RNG.integers(0, 256, (300, 8, 7)).astype(np.uint8)
 SMALL: dict[str, Any] = {"latent_dim": 3, "hidden": (16,), "batch_size": 100, "max_epochs": 4, "validation": 0}
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
@@ -57,6 +58,12 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
         (GREY, {"binarize": "dynamic"}),
         (GREY / 255, {"binarize": "dynamic"}),
         (X, {"posterior": "per-datum"}),
+        (GREY, {"prior": "vamp", "components": 7, "binarize": "dynamic", "net": "gated"}),
+        (X, {"objective": "iwae", "draws": 3, "warmup": 2, "schedule": "cosine"}),
+        pytest.param(IMAGES, {"net": "residual-conv", "hidden": (16, 16)}, marks=pytest.mark.slow),
+        pytest.param(X, {"prior": "mixture", "components": 5, "net": "residual"}, marks=pytest.mark.slow),
+        pytest.param(X, {"prior": "autoregressive"}, marks=pytest.mark.slow),
+        pytest.param(X, {"objective": "dreg", "draws": 2}, marks=pytest.mark.slow),
         pytest.param(X, {"family": "full-covariance"}, marks=pytest.mark.slow),
         pytest.param(X, {"posterior": "semi-amortized"}, marks=pytest.mark.slow),
         pytest.param(X, {"posterior": "exact", "net": "linear"}, marks=pytest.mark.slow),
@@ -119,11 +126,11 @@ def test_the_gradient_is_zero_at_the_exact_posterior_on_both_paths():
         encoder.bias[:2] = 0
     for kind in ("eager", "compiled"):
         found = copy.deepcopy(model)
-        adam = Adam(found, 1e-3)
+        adam = Adam(found)
         step = EagerStep(found, plan.rows, adam, sticking_the_landing)
         if kind == "compiled":
             step = CompiledStep(found, plan.rows, adam, sticking_the_landing, 100)
-        step.begin(1)
+        step.begin(torch.full((1,), 1e-3, dtype=torch.float64), torch.ones(1))
         step(torch.arange(100), torch.randn(1, 100, 2, generator=torch.Generator().manual_seed(0)))
         moments = dict(zip([n for n, p in found.named_parameters() if p.requires_grad], adam.first, strict=True))
         of_q = {n: float(m.abs().max()) for n, m in moments.items() if n.startswith("posterior")}
@@ -222,7 +229,7 @@ def test_nothing_of_the_tracing_stays_in_the_model():
     vae = VAE(**SMALL, posterior="semi-amortized")
     plan = vae.plan(as_dataset(X, "x"))
     before = {k: v.clone() for k, v in plan.model.state_dict().items()}
-    CompiledStep(plan.model.train(), plan.rows, Adam(plan.model, 1e-3), sticking_the_landing, 100)
+    CompiledStep(plan.model.train(), plan.rows, Adam(plan.model), sticking_the_landing, 100)
     assert same(plan.model.state_dict(), before)
     assert plan.model.posterior.steps is None
     held = plan.model.state_dict(keep_vars=True).values()
@@ -249,12 +256,12 @@ def test_a_likelihood_of_ones_own_is_compiled_without_being_known():
     other = copy.deepcopy(model)
     places, noise = torch.arange(100), torch.randn(1, 100, 3, generator=torch.Generator().manual_seed(1))
     steps = (
-        CompiledStep(model.train(), plan.rows, Adam(model, 1e-3), sticking_the_landing, 100),
-        EagerStep(other.train(), plan.rows, Adam(other, 1e-3), sticking_the_landing),
+        CompiledStep(model.train(), plan.rows, Adam(model), sticking_the_landing, 100),
+        EagerStep(other.train(), plan.rows, Adam(other), sticking_the_landing),
     )
     found = []
     for step in steps:
-        step.begin(1)
+        step.begin(torch.full((1,), 1e-3, dtype=torch.float64), torch.ones(1))
         found.append(step(places, noise))
     torch.testing.assert_close(found[0], found[1])
     assert isinstance(plan.rows.at(places), Batch)

@@ -36,16 +36,20 @@ def option(words: str, *names: str) -> Any:
 def fit(
     source: Annotated[str | None, typer.Argument(metavar="SOURCE", help=a.SOURCE_HELP, show_default=False)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN", help="The folder of the run.")] = None,
-    likelihood: Annotated[str | None, option("auto, bernoulli or normal.")] = None,
+    likelihood: Annotated[str | None, option("auto, normal, bernoulli, poisson, ...: see the README.")] = None,
     scale: Annotated[
         str | None, option("sigma of a normal likelihood: a number, shared (learned) or analytic.")
     ] = None,
+    prior: Annotated[str | None, option("normal, mixture, vamp, coupling or autoregressive.")] = None,
+    components: Annotated[int | None, option("Of a mixture or vamp prior; default 500.")] = None,
     posterior: Annotated[str | None, option("amortized, semi-amortized, per-datum or exact.")] = None,
     family: Annotated[str | None, option("Of q: diagonal, full-covariance or flow.")] = None,
     posterior_steps: Annotated[int | None, option("Gradient steps on q for each row of a batch.")] = None,
+    objective: Annotated[str | None, option("What training maximizes: elbo, iwae or dreg.")] = None,
+    draws: Annotated[int | None, option("Draws of z for every row of a step.")] = None,
     latent_dim: Annotated[int | None, option("Latents; default 32, fewer for few columns.", "--latent")] = None,
-    net: Annotated[str | None, option("mlp or linear.")] = None,
-    hidden: Annotated[str | None, option("Widths of the encoder's hidden layers, such as 400,400.")] = None,
+    net: Annotated[str | None, option("mlp, gated, residual, conv, residual-conv or linear.")] = None,
+    hidden: Annotated[str | None, option("Widths of the encoder's hidden layers, or channels: 400,400.")] = None,
     binarize: Annotated[str | None, option("none, dynamic or fixed.")] = None,
     preprocess: Annotated[str | None, option("auto, none or standardize.")] = None,
     validation: Annotated[float | None, option("Rows held out: a share below 1, or a number; 0 for none.")] = None,
@@ -53,6 +57,8 @@ def fit(
     learning_rate: Annotated[float | None, option("Adam's, before it falls at a plateau.")] = None,
     max_epochs: Annotated[int | None, option("A cap; the run stops by itself.")] = None,
     patience: Annotated[int | None, option("Epochs without a clear improvement that make a plateau.")] = None,
+    schedule: Annotated[str | None, option("Of the learning rate: plateau, or cosine over max-epochs.")] = None,
+    warmup: Annotated[int | None, option("Epochs in which the weight of the KL rises to 1.")] = None,
     compile: Annotated[str | None, option("auto, on or off: one compiled training step.")] = None,
     precision: Annotated[str | None, option("Of large matrix products in training: auto, float32 or bf16.")] = None,
     random_state: Annotated[int | None, option("Of split, weights and noise.", "--seed")] = None,
@@ -161,6 +167,8 @@ def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
 
     if state.stopped:
         why = f"converged: no clear improvement since epoch {state.epoch - state.plateau.since}, at three step sizes"
+    elif vae.schedule == "cosine":
+        why = f"the schedule has ended, after {state.epoch} epochs"
     else:
         why = f"stopped by the cap of {plan.settings.max_epochs} epochs; --resume with a larger --max-epochs goes on"
     print(f"{why}; best weights from epoch {state.best_epoch}, {state.record['seconds']:.0f} s", file=sys.stderr)
@@ -176,8 +184,9 @@ def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
 
 def _draw(run: Run, vae: VAE, plan: Plan, state: State) -> None:
     from minamo.files import write_atomically
+    from minamo.priors import Vamp
     from minamo.report import curves, grid, pairs
-    from minamo.run import CURVES, RECONSTRUCTIONS, SAMPLES
+    from minamo.run import CURVES, PSEUDO_INPUTS, RECONSTRUCTIONS, SAMPLES
 
     history, pictures = run.history(), {}
     if history:
@@ -188,6 +197,9 @@ def _draw(run: Run, vae: VAE, plan: Plan, state: State) -> None:
         x, again, new = (a.intensities(vae, v) for v in (vae.seen(rows), vae.reconstruct(rows), vae.sample(SHOWN)))
         pictures[SAMPLES] = grid(new, shape)
         pictures[RECONSTRUCTIONS] = pairs(x, again, shape)
+        if isinstance(vae.model_.prior, Vamp):
+            u = vae.prepare_.to_data(vae.model_.prior.heaviest(SHOWN)).numpy()
+            pictures[PSEUDO_INPUTS] = grid(a.intensities(vae, u), shape)
     for name, content in pictures.items():
         write_atomically(run.place(name), lambda file, content=content: file.write(content))
 

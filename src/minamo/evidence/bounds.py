@@ -12,6 +12,7 @@ from torch import Tensor
 from minamo.batch import Batch, Source
 from minamo.distributions import kl_per_latent
 from minamo.model import LatentVariableModel
+from minamo.nets import Net
 
 NUMBERS_AT_ONCE = 2**21
 """Values of one layer held at one time: 8 MB in float32, small enough to stay near the processor."""
@@ -54,7 +55,8 @@ def chunks(model: LatentVariableModel, k: int, batch: Batch) -> Iterator[slice]:
 
 def _width(model: LatentVariableModel, n_columns: int) -> int:
     """Numbers held for one decoded row, at the widest place: a hidden layer may be wider than the data."""
-    return max(n_columns, *(len(p) for p in model.parameters() if p.dim() > 1), 1)
+    nets = (module.widest for module in model.modules() if isinstance(module, Net))
+    return max(n_columns, *nets, *(len(p) for p in model.parameters() if p.dim() > 1), 1)
 
 
 @torch.no_grad()

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.distributions import Distribution, Transform
+from torch import Tensor
+from torch.distributions import Distribution
 
 from minamo.distributions import FlowedNormal
 from minamo.families.base import Family, Move, bounded
-
-if TYPE_CHECKING:
-    from zuko.lazy import LazyTransform
-
-TRANSFORMS = 4
-WIDTH = 128
+from minamo.nets import coupling, held
 
 
 class Flow(Family):
@@ -39,14 +32,14 @@ class Flow(Family):
         self.latent_dim = latent_dim
         self.n_params = 2 * latent_dim + context
         self.context = context
-        self.transform = _coupling(latent_dim, context)
+        self.transform = coupling(latent_dim, context)
 
     def forward(self, params: Tensor) -> Distribution:
         """Return the law of T(u; c)."""
         mu, log_var, c = self._split(params)
         context = c if self.context else None
         return FlowedNormal(
-            mu, torch.exp(0.5 * log_var), self.transform(context), partial(_held, self.transform, context)
+            mu, torch.exp(0.5 * log_var), self.transform(context), partial(held, self.transform, context)
         )
 
     def from_net(self, outputs: Tensor) -> Tensor:
@@ -66,22 +59,3 @@ class Flow(Family):
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         d = self.latent_dim
         return params[..., :d], params[..., d : 2 * d], params[..., 2 * d :]
-
-
-def _coupling(features: int, context: int) -> LazyTransform:
-    from torch.distributions import Distribution as Shared
-
-    # zuko switches torch's argument checks off for the whole process when it is imported; its users may want them.
-    checks, constraints = Shared._validate_args, Shared.__dict__.get("arg_constraints")
-    from zuko.flows import RealNVP
-
-    Shared.set_default_validate_args(checks)
-    if constraints is not None:
-        Shared.arg_constraints = constraints  # type: ignore[assignment,misc]
-    return RealNVP(features, context, transforms=TRANSFORMS, hidden_features=(WIDTH,), activation=nn.SiLU).transform
-
-
-def _held(transform: LazyTransform, context: Tensor | None) -> Transform:
-    """T with its weights and context out of the graph, in the same memory."""
-    memo = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in transform.parameters()}
-    return copy.deepcopy(transform, memo)(None if context is None else context.detach())  # type: ignore[arg-type]

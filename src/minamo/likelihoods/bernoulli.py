@@ -8,7 +8,6 @@ from torch.distributions import Distribution, constraints
 
 from minamo.distributions import IndependentBernoulli
 from minamo.likelihoods.base import Likelihood
-from minamo.nets import Mlp
 
 
 class Bernoulli(Likelihood):
@@ -18,12 +17,9 @@ class Bernoulli(Likelihood):
         net: maps z [..., latent_dim] to logits [..., D].
     """
 
+    name = "bernoulli"
     support = constraints.boolean
     measure = "counting measure on {0, 1}"
-
-    def __init__(self, net: Mlp):
-        super().__init__()
-        self.net = net
 
     def forward(self, z: Tensor) -> Distribution:
         """Return p(x|z)."""

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, constraints
 from minamo.distributions import IsotropicNormal
 from minamo.errors import ConfigError
 from minamo.likelihoods.base import Likelihood
-from minamo.nets import Mlp
+from minamo.nets import Net
 
 MIN_SCALE = 1e-3
 """A learned sigma stops here, in model units: with as many latents as columns the density has no maximum."""
@@ -29,12 +29,12 @@ class Normal(Likelihood):
             ("Simple and Effective VAE Training with Calibrated Decoders", Rybkin et al., 2021).
     """
 
+    name = "normal"
     support = constraints.real
     measure = "Lebesgue measure"
 
-    def __init__(self, net: Mlp, scale: float | str = "shared"):
-        super().__init__()
-        self.net = net
+    def __init__(self, net: Net, scale: float | str = "shared"):
+        super().__init__(net)
         start = 1.0
         if isinstance(scale, str):
             if scale not in ("shared", "analytic"):

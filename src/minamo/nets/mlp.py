@@ -7,8 +7,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from minamo.nets.base import Net
 
-class Mlp(nn.Module):
+
+class Mlp(Net):
     """y = W_n f(... f(W_1 x + b_1) ...) + b_n, with f = SiLU unless told otherwise.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -19,6 +21,8 @@ class Amortized(Posterior):
     """
 
     name = "amortized"
+    view: Callable[[Tensor], Tensor] | None = None
+    """What the net sees of x, where it is not x itself."""
 
     def __init__(self, net: nn.Module, family: Family):
         super().__init__()
@@ -27,8 +31,12 @@ class Amortized(Posterior):
 
     def params(self, x: Tensor) -> Tensor:
         """X [B, D] -> the parameters of q(z|x), [B, P]."""
-        return self.family.from_net(self.net(x))
+        return self.family.from_net(self.net(x if self.view is None else self.view(x)))
+
+    def at(self, x: Tensor) -> Distribution:
+        """Return q(z|x) for any x [B, D], data or not."""
+        return self.family(self.params(x))
 
     def forward(self, batch: Batch, log_joint: LogJoint) -> Distribution:
         """Return q(z|x) from one pass of the net."""
-        return self.family(self.params(batch.x))
+        return self.at(batch.x)

@@ -16,6 +16,7 @@ class StandardNormal(Prior):
     -1.837877
     """
 
+    name = "normal"
     zero: Tensor
 
     def __init__(self, latent_dim: int):

@@ -9,5 +9,8 @@ from minamo.training.engine import choose_engine as choose_engine
 from minamo.training.loop import DROPS as DROPS
 from minamo.training.loop import train as train
 from minamo.training.processor import fast_cpu as fast_cpu
+from minamo.training.schedule import SCHEDULES as SCHEDULES
+from minamo.training.schedule import Schedule as Schedule
 from minamo.training.state import Settings as Settings
 from minamo.training.state import State as State
+from minamo.training.step import Objective as Objective

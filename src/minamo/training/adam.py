@@ -16,11 +16,9 @@ class Adam:
 
     Args:
         model: its parameters that take a gradient are moved, in place.
-        learning_rate: of every step, until it is set anew.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float):
-        self.learning_rate = learning_rate
+    def __init__(self, model: nn.Module):
         # Numbered as in the model, the parameters that are held included: checkpoints name them so.
         self.learned = {i: p for i, p in enumerate(model.parameters()) if p.requires_grad}
         self.first = [torch.zeros_like(p, requires_grad=False) for p in self.learned.values()]
@@ -32,8 +30,8 @@ class Adam:
         """The learned parameters, outside the graph."""
         return [p.detach() for p in self.learned.values()]
 
-    def step(self) -> None:
-        """Move every weight along its `.grad`."""
+    def step(self, rate: float) -> None:
+        """Move every weight along its `.grad`, at this learning rate."""
         grads = [p.grad for p in self.learned.values()]
         some = [i for i, grad in enumerate(grads) if grad is not None]
         weights = self.weights
@@ -48,18 +46,17 @@ class Adam:
             amsgrad=False,
             beta1=BETA_1,
             beta2=BETA_2,
-            lr=self.learning_rate,
+            lr=rate,
             weight_decay=0.0,
             eps=EPS,
             maximize=False,
         )
 
-    def corrections(self, n: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """For each of the next n steps: lr / (1 - b1^t), and 1 / sqrt(1 - b2^t); see `moved`."""
-        t = float(self.steps[0]) + torch.arange(1, n + 1, dtype=torch.float64)
-        rates = self.learning_rate / (1 - BETA_1**t)
+    def corrections(self, rates: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """For each of the next steps, at these rates: rate / (1 - b1^t), and 1 / sqrt(1 - b2^t); see `moved`."""
+        t = float(self.steps[0]) + torch.arange(1, len(rates) + 1, dtype=torch.float64)
         roots = (1 - BETA_2**t).rsqrt()
-        return rates.float().unbind(), roots.float().unbind()
+        return (rates / (1 - BETA_1**t)).float().unbind(), roots.float().unbind()
 
     def count(self, n: int) -> None:
         """Note n steps that were taken by `moved`."""

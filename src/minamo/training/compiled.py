@@ -65,6 +65,7 @@ class CompiledStep:
         size: rows in a batch.
         precision: of the large matrix products, "float32" or "bf16". For bf16 the step keeps a copy of the weights in
             that precision, renewed with every step; the weights themselves stay float32.
+        draws: of z for every row.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class CompiledStep:
         objective: Objective,
         size: int,
         precision: str = "float32",
+        draws: int = 1,
     ):
         self.model, self.rows, self.adam, self.objective = model, rows, adam, objective
-        self.precision = precision
+        self.precision, self.draws = precision, draws
         self.shadowed = [i for i, w in enumerate(adam.weights) if precision == "bf16" and takes_shadow(w)]
         self.shadows = [adam.weights[i].bfloat16() for i in self.shadowed]
         self.eager = EagerStep(model, rows, adam, objective)
@@ -88,9 +90,10 @@ class CompiledStep:
             self.graphs[n] = self._compiled(n)
         self.taken = 0
 
-    def begin(self, n: int) -> None:
+    def begin(self, rates: Tensor, kl_weights: Tensor) -> None:
         """Compute Adam's corrections for the steps of an epoch, and note where every tensor lies."""
-        self.rates, self.roots = self.adam.corrections(n)
+        self.numbers = list(zip(*self.adam.corrections(rates), kl_weights.unbind(), strict=True))
+        self.plain_rates, self.kl_weights = rates, kl_weights
         self.taken = self.counted = 0
         self._renew()
         self.held = self._inputs()
@@ -105,9 +108,10 @@ class CompiledStep:
             # The graph cannot draw the bits itself: torch's name for that operation is a keyword of Python's.
             bits = self.rows.bits(n)
             with torch.no_grad():
-                return graph(*self.held, *_some(bits), places, noise, self.rates[t], self.roots[t])
+                return graph(*self.held, *_some(bits), places, noise, *self.numbers[t])
         self.adam.count(t - self.counted)
         self.counted = t + 1
+        self.eager.begin(self.plain_rates[t:], self.kl_weights[t:])
         found = self.eager(places, noise)
         self._renew()
         return found
@@ -135,10 +139,10 @@ class CompiledStep:
     def _compiled(self, n: int) -> Callable[..., tuple[Tensor, Tensor]]:
         """Trace the step for batches of n rows, and compile the trace."""
         with drawing_from(stream(0, "compare")):
-            noise, bits = torch.randn(1, n, self.model.prior.latent_dim), self.rows.bits(n)
+            noise, bits = torch.randn(self.draws, n, self.model.prior.latent_dim), self.rows.bits(n)
         # No tensor twice: the compiler would take the two for one ever after.
-        places, rate, root = torch.arange(n), torch.tensor(1e-3), torch.tensor(2.0)
-        inputs = [*self._inputs(), *_some(bits), places, noise, rate, root]
+        numbers = [torch.tensor(1e-3), torch.tensor(2.0), torch.tensor(0.5)]
+        inputs = [*self._inputs(), *_some(bits), torch.arange(n), noise, *numbers]
         with torch.no_grad(), _compiler_settings():
             from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -182,17 +186,17 @@ class CompiledStep:
         k, m = len(self.learned_names), len(self.rest_names)
         weights, first, second = inputs[:k], inputs[k : 2 * k], inputs[2 * k : 3 * k]
         shadows = inputs[3 * k + m : 3 * k + m + len(self.shadows)]
-        *data, places, noise, rate, root = inputs[3 * k + m + len(self.shadows) :]
+        *data, places, noise, rate, root, kl_weight = inputs[3 * k + m + len(self.shadows) :]
         rows = copy.copy(self.rows)
         bits = data.pop() if rows.takes_bits else None
         rows.x, rows.index, rows.numbers = data[0], data[1], data[2] if len(data) > 2 else None
         leaves = [w.detach().requires_grad_() for w in weights]
 
         def body() -> tuple[Tensor, Tensor, Sequence[Tensor | None]]:
-            draw = self.model.draw(rows.at(places, bits=bits), noise=noise)
+            draw = self.model.draw(rows.at(places, bits=bits), noise=noise, kl_weight=kl_weight)
             grads = torch.autograd.grad(-self.objective(draw).mean(), leaves, allow_unused=True)
             self.model.likelihood.maximize(draw.log_px_z.detach())
-            return draw.log_px_z.detach()[0], draw.kl.detach(), grads
+            return draw.log_px_z.detach().mean(0), draw.kl.detach(), grads
 
         with torch.enable_grad():
             names = (f"model.{name}" for name in (*self.learned_names, *self.rest_names))

@@ -66,7 +66,7 @@ def train(
     Raises:
         TrainingError: the bound was not finite a second time; the last state yielded is intact.
     """
-    adam = Adam(model, settings.learning_rate)
+    adam = Adam(model)
     if state is None:
         state = State.beginning(model, settings, watch_name)
     # Buffers are shared: a table of per-datum parameters has no average, and is not kept twice.
@@ -77,12 +77,13 @@ def train(
     step, note = _step(model, rows, adam, objective, settings)
     try:
         while state.stopped is None and state.epoch < settings.max_epochs:
-            result = _epoch(model, average, step, rows, watched, settings, state.epoch + 1)
+            result = _epoch(model, average, step, rows, watched, settings, state.epoch + 1, state.learning_rate)
             problem = result.problem(model)
             if problem:
                 state, note = _recover(state, problem)
                 state.put_back(model, average, adam)
                 continue
+            rate = state.learning_rate
             state = _advance(state, result, model, average, adam, settings)
             record = {**result.record(state, watch_name), "seconds": time.perf_counter() - started}
             if isinstance(model.likelihood, Normal):
@@ -91,7 +92,7 @@ def train(
                 record["note"], note = note, None
             state = replace(state, record=record)
             yield state
-            if state.learning_rate != adam.learning_rate:
+            if state.learning_rate != rate:
                 state.put_back(model, average, adam)
     finally:
         model.load_state_dict(state.best)
@@ -147,7 +148,8 @@ def _step(
     """The step of the engine that was chosen, and a note if it could not be had."""
     if settings.engine.compiled:
         try:
-            return CompiledStep(model, rows, adam, objective, settings.batch_size, settings.engine.precision), None
+            size, precision = settings.batch_size, settings.engine.precision
+            return CompiledStep(model, rows, adam, objective, size, precision, settings.draws), None
         # Whatever stops the compiler (none there, no room for its files, a graph it cannot read), the run can go on.
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -164,6 +166,7 @@ def _epoch(
     watched: Rows | None,
     settings: Settings,
     epoch: int,
+    rate: float,
 ) -> _Result:
     started = time.perf_counter()
     means: list[Tensor] = list(average.parameters())
@@ -173,8 +176,9 @@ def _epoch(
     before, followed = (epoch - 1) * n_steps, 0
     j1, j2 = torch.empty(2, n)
     with drawing_from(stream(settings.seed, "epoch", epoch)):
-        step.begin(n_steps)
-        for i, (places, noise) in enumerate(_batches(n, size, model.prior.latent_dim)):
+        schedule = settings.schedule
+        step.begin(rate * schedule.rates(epoch, n_steps), schedule.kl_weights(epoch, n_steps))
+        for i, (places, noise) in enumerate(_batches(n, size, settings.draws, model.prior.latent_dim)):
             # Copied: what a compiled step returns lies in a block with all that it has passed on.
             some = slice(i * size, (i + 1) * size)
             j1[some], j2[some] = step(places, noise)
@@ -186,12 +190,13 @@ def _epoch(
     return _Result(epoch, j1, j2, size, rows.log_det, _watch(average, watched, settings.seed), seconds)
 
 
-def _batches(n: int, size: int, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every place once, in random order, with noise [1, B, latent_dim], drawn for many steps at a time."""
-    most = size * max(1, NOISE_AT_ONCE // (size * latent_dim))
+def _batches(n: int, size: int, k: int, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every place once, in random order, with noise [K, B, latent_dim], drawn for many steps at a time."""
+    most = size * max(1, NOISE_AT_ONCE // (size * k * latent_dim))
     for block in torch.randperm(n).split(most):
-        noise = torch.randn(len(block), latent_dim)
-        yield from zip(block.split(size), (some[None] for some in noise.split(size)), strict=True)
+        noise = torch.randn(k, len(block), latent_dim)
+        # A compiled step takes its inputs as they lie: in one piece.
+        yield from zip(block.split(size), (some.contiguous() for some in noise.split(size, 1)), strict=True)
 
 
 @torch.no_grad()
@@ -229,7 +234,11 @@ def _advance(
         bound = result.watched.elbo.double().mean().item()
         if bound > state.best_elbo:
             state = replace(state, best=mean, best_elbo=bound, best_epoch=result.epoch)
-        state = replace(state, plateau=state.plateau.after(result.watched.elbo))
+        plateau = state.plateau.after(result.watched.elbo)
+        # While the weight of the KL still rises no plateau is one.
+        state = replace(
+            state, plateau=replace(plateau, since=plateau.since * (result.epoch > settings.schedule.warmup))
+        )
     if settings.patience is not None and state.plateau.since >= settings.patience:
         if state.drops == DROPS:
             return replace(state, stopped="converged")

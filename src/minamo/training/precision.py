@@ -31,7 +31,9 @@ def shorten(graph: fx.Graph, shadows: dict[fx.Node, fx.Node]) -> None:
         if node.target not in (_aten.mm.default, _aten.addmm.default) or node.kwargs:
             continue
         *bias, a, b = node.args
-        if min(*a.meta["val"].shape, *b.meta["val"].shape) < LEAST:
+        values = [factor.meta["val"] for factor in (a, b)]
+        # Who asks for float64 means it.
+        if any(v.dtype != torch.float32 or min(v.shape) < LEAST for v in values):
             continue
         with graph.inserting_before(node):
             product = graph.call_function(_aten.mm.default, (_rounded(graph, a, rounded), _rounded(graph, b, rounded)))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from minamo.training.adam import Adam
 from minamo.training.convergence import HELD_OUT, TRAINED_ON, Plateau
 from minamo.training.engine import Engine
+from minamo.training.schedule import Schedule
 
 Tensors = dict[str, Tensor]
 
@@ -26,6 +27,9 @@ class Settings:
     """Epochs without a clear improvement before the learning rate falls, and in the end training stops;
     None trains for `max_epochs`."""
     seed: int
+    draws: int = 1
+    """K, draws of z for every row of a step."""
+    schedule: Schedule = field(default_factory=Schedule)
     engine: Engine = field(default_factory=Engine)
     """How steps are run."""
 
@@ -88,7 +92,6 @@ class State:
         model.load_state_dict(self.weights)
         average.load_state_dict(self.average)
         adam.load(self.moments)
-        adam.learning_rate = self.learning_rate
 
     def with_best_weights(self, learning_rate: float) -> State:
         """Return the state that goes on from the best weights with another learning rate, its patience renewed."""

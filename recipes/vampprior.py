@@ -1,0 +1,71 @@
+"""The one-layer models of "VAE with a VampPrior" (Tomczak, Welling, 2018), on dynamically binarized images.
+
+Command:  MINAMO_DATA=folder python recipes/vampprior.py mnist normal        (or: mnist vamp, fashion-mnist normal, ...)
+Paper:    dynamic MNIST, test -log p by 5000 importance samples: normal 84.50, vamp 82.38
+
+Gated nets 784-300-300-40 and back, 500 pseudo-inputs that start at data, KL warm-up of 100 epochs, 10,000 training rows
+held out. Unlike the paper: batch 500, Adam at 1e-3 for half of the epochs, then down a cosine to a hundredth, and the
+best moving average of the weights on held-out rows is kept. Test images are binarized once, by seed 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from minamo import VAE, fast_cpu, load
+
+EPOCHS = {"normal": 800, "vamp": 800}
+
+
+def model(prior: str, epochs: int, seed: int = 0) -> VAE:
+    """The paper's nets with one of its two priors."""
+    return VAE(
+        40,
+        binarize="dynamic",
+        prior=prior,
+        components=500,
+        net="gated",
+        hidden=(300, 300),
+        batch_size=500,
+        validation=10_000,
+        schedule="cosine",
+        warmup=min(100, epochs // 8),
+        max_epochs=epochs,
+        random_state=seed,
+    )
+
+
+def main() -> None:
+    """Train, judge, say how long it took."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", choices=("mnist", "fashion-mnist"))
+    parser.add_argument("prior", choices=tuple(EPOCHS))
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--save", help="a file for the fitted model")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    vae = model(options.prior, options.epochs or EPOCHS[options.prior], options.seed)
+    with fast_cpu():
+        plan = vae.plan(load(options.data, "train"))
+        print("\n".join(vae.notes_), flush=True)
+        for state in vae.train(plan):
+            line = state.record
+            if state.epoch % 10 == 0 or "note" in line:
+                print(
+                    f"epoch {state.epoch:>3}  {line['seconds']:.0f} s  elbo {line['elbo']:.2f}  "
+                    f"validation {line['validation_elbo']:.2f}  {line.get('note', '')}",
+                    flush=True,
+                )
+        trained = time.perf_counter()
+        if options.save:
+            vae.save(options.save)
+        print(vae.evidence(load(options.data, "test"), k=options.samples, seed=0))
+    ended = time.perf_counter()
+    print(f"trained in {(trained - started) / 60:.1f} minutes, judged in {(ended - trained) / 60:.1f}")
+
+
+if __name__ == "__main__":
+    main()
