@@ -1,6 +1,7 @@
 """The one-layer models of "VAE with a VampPrior" (Tomczak, Welling, 2018), on dynamically binarized images.
 
 Command:  MINAMO_DATA=folder python recipes/vampprior.py mnist normal        (or: mnist vamp, fashion-mnist normal, ...)
+Seen:     not run to its end yet: no number of minamo's stands here
 Paper:    dynamic MNIST, test -log p by 5000 importance samples: normal 84.50, vamp 82.38
 
 Gated nets 784-300-300-40 and back, 500 pseudo-inputs that start at data, KL warm-up of 100 epochs, 10,000 training rows
