@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from minamo import VAE, Batch
 from minamo.data import as_dataset
@@ -59,11 +60,14 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
         (GREY / 255, {"binarize": "dynamic"}),
         (X, {"posterior": "per-datum"}),
         (GREY, {"prior": "vamp", "components": 7, "binarize": "dynamic", "net": "gated"}),
+        (X, {"prior": "coupling"}),
         (X, {"objective": "iwae", "draws": 3, "warmup": 2, "schedule": "cosine"}),
         pytest.param(IMAGES, {"net": "residual-conv", "hidden": (16, 16)}, marks=pytest.mark.slow),
         pytest.param(X, {"prior": "mixture", "components": 5, "net": "residual"}, marks=pytest.mark.slow),
         pytest.param(X, {"prior": "autoregressive"}, marks=pytest.mark.slow),
         pytest.param(X, {"objective": "dreg", "draws": 2}, marks=pytest.mark.slow),
+        pytest.param(X, {"family": "flow", "posterior": "semi-amortized"}, marks=pytest.mark.slow),
+        pytest.param(X, {"family": "flow"}, marks=pytest.mark.slow),
         pytest.param(X, {"family": "full-covariance"}, marks=pytest.mark.slow),
         pytest.param(X, {"posterior": "semi-amortized"}, marks=pytest.mark.slow),
         pytest.param(X, {"posterior": "exact", "net": "linear"}, marks=pytest.mark.slow),
@@ -164,6 +168,36 @@ def test_products_in_bf16_round_their_factors_and_nothing_else():
     assert torch.equal(relu, h.relu())
 
 
+def test_convolutions_in_bf16_round_their_factors_and_nothing_else():
+    """The same of a convolution and its gradients, and of the sum of a gradient over rows; few channels stay as is."""
+
+    def both(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, few: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        w = w.detach().requires_grad_()
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = torch.nn.functional.conv2d(x, w, b, padding=1)
+        return y, *torch.autograd.grad(y, (x, w), y.detach()), torch.nn.functional.conv2d(x, few)
+
+    with drawing_from(stream(0, "weights")):
+        given = [torch.randn(s) for s in ((4, 16, 6, 5), (32, 16, 3, 3), (32,), (4, 16, 3, 3))]
+    graph = make_fx(both, tracing_mode="fake")(*given)
+    shorten(graph.graph, {})
+    graph.recompile()
+    y, dx, dw, few = graph(*given)
+    x, w, b, _ = given
+    short_x, short_w, slope = (t.bfloat16().double() for t in (x, w, y))
+    exact = torch.nn.functional.conv2d(short_x, short_w, padding=1)
+    grads = [
+        conv2d_input(x.shape, short_w, slope, padding=1),
+        conv2d_weight(short_x, w.shape, slope, padding=1),
+    ]
+    for found, right in zip((y - b[:, None, None], dx, dw), (exact, *grads), strict=True):
+        assert found.dtype == torch.float32
+        close = 2.0**-8 * right.abs() + 1e-4 * right.abs().max()
+        assert ((found.double() - right).abs() <= close).all()
+    assert torch.equal(few, torch.nn.functional.conv2d(x, given[3]))
+
+
 def test_in_bf16_the_path_is_nearly_that_of_float32():
     """Gradients are off by rounding only: bounds agree to a thousandth; the weights that are kept are float32."""
     plain = states("on", WIDE_X, **WIDE, precision="float32")
@@ -173,6 +207,14 @@ def test_in_bf16_the_path_is_nearly_that_of_float32():
         assert b.record["elbo"] == pytest.approx(a.record["elbo"], rel=1e-3)
         assert b.record["elbo"] != a.record["elbo"]
     assert {t.dtype for t in short[-1].weights.values()} == {torch.float32}
+
+
+def test_convolutions_in_bf16_follow_nearly_the_path_of_float32():
+    how = {"net": "residual-conv", "hidden": (16, 16), "binarize": "dynamic", "max_epochs": 2}
+    plain, short = (states("on", IMAGES, **how, precision=p)[-1] for p in ("float32", "bf16"))
+    assert "note" not in short.record
+    assert short.record["elbo"] == pytest.approx(plain.record["elbo"], rel=1e-3)
+    assert short.record["elbo"] != plain.record["elbo"]
 
 
 def test_in_bf16_too_the_bits_are_repeated_and_resumed_with():

@@ -3,6 +3,7 @@
 from minamo.nets.base import Net as Net
 from minamo.nets.conv import ConvDecoder as ConvDecoder
 from minamo.nets.conv import ConvEncoder as ConvEncoder
+from minamo.nets.conv import Convolution as Convolution
 from minamo.nets.flows import autoregressive as autoregressive
 from minamo.nets.flows import coupling as coupling
 from minamo.nets.flows import held as held

@@ -31,8 +31,8 @@ class ConvEncoder(Net):
         self.whole = (h, w, colors)
         stages: list[nn.Module] = []
         for before, c in pairwise((colors, *channels)):
-            stages += [nn.Conv2d(before, c, 3, 2, 1), *([_Block(c)] if residual else []), nn.SiLU()]
             h, w = math.ceil(h / 2), math.ceil(w / 2)
+            stages += [Convolution(before, c, h * w, 2), *([_Block(c, h * w)] if residual else []), nn.SiLU()]
             self.widest = max(self.widest, c * h * w)
         self.stages = nn.Sequential(*stages)
         self.last = nn.Linear((channels[-1] if channels else colors) * h * w, n_out)
@@ -66,8 +66,10 @@ class ConvDecoder(Net):
         self.channels = channels[0] if channels else after
         self.first = nn.Linear(n_in, self.channels * math.prod(self.start))
         self.stages = nn.ModuleList()
-        for (before, c), size in zip(pairwise((*channels, after)), self.sizes, strict=True):
-            self.stages.append(nn.ModuleList([_Block(before) if residual else nn.Identity(), _Up(before, c)]))
+        places = [math.prod(size) for size in (self.start, *self.sizes)]
+        for (before, c), size, n in zip(pairwise((*channels, after)), self.sizes, places[:-1], strict=True):
+            block = _Block(before, n) if residual else nn.Identity()
+            self.stages.append(nn.ModuleList([block, _Up(before, c, n)]))
             self.widest = max(self.widest, 4 * c * math.prod(size))
         self.last = Bias(per_value * math.prod(shape))  # type: ignore[assignment]
 
@@ -85,13 +87,21 @@ def _colors(shape: Shape) -> int:
     return shape[2] if len(shape) > 2 else 1
 
 
+class Convolution(nn.Conv2d):
+    """3 x 3, and at how many places of an image it is taken: what it costs."""
+
+    def __init__(self, before: int, after: int, places: int, stride: int = 1):
+        super().__init__(before, after, 3, stride, 1)
+        self.places = places
+
+
 class _Block(nn.Module):
     """h + conv(silu(conv(silu(h))))."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, places: int):
         super().__init__()
-        self.one = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.two = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.one = Convolution(channels, channels, places)
+        self.two = Convolution(channels, channels, places)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.two(functional.silu(self.one(functional.silu(x))))
@@ -104,9 +114,9 @@ class _Up(nn.Module):
     et al., 2016): the convolution is done before the image has grown.
     """
 
-    def __init__(self, before: int, after: int):
+    def __init__(self, before: int, after: int, places: int):
         super().__init__()
-        self.conv = nn.Conv2d(before, 4 * after, 3, 1, 1)
+        self.conv = Convolution(before, 4 * after, places)
 
     def forward(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
         return functional.pixel_shuffle(self.conv(x), 2)[..., : size[0], : size[1]]

@@ -149,6 +149,7 @@ class CompiledStep:
             graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
             if self.precision == "bf16":
                 self._shorten(graph)
+            _put_off(graph)
             compiled: Any = torch._inductor.compile(graph, inputs)  # pyright: ignore
         self._compare(graph, compiled, inputs)
         # What the posterior noted about itself meanwhile is of no row of the data.
@@ -209,6 +210,29 @@ class CompiledStep:
             for i, shadow in zip(self.shadowed, shadows, strict=True):
                 shadow.copy_(weights[i])
         return j1, j2
+
+
+def _put_off(graph: fx.GraphModule) -> None:
+    """Move what only the log waits for behind everything else, in order.
+
+    The compiler fuses a loop into a sum over its columns where the sum comes after it: so the gradient of a likelihood
+    and its value are one pass over the logits, and each exponential is computed once.
+    """
+    needed: set[fx.Node] = set()
+    for node in reversed(graph.graph.nodes):
+        if node.op != "output" and (_changes_something(node) or any(user in needed for user in node.users)):
+            needed.add(node)
+    end = next(node for node in graph.graph.nodes if node.op == "output")
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and node not in needed:
+            end.prepend(node)
+    graph.recompile()
+
+
+def _changes_something(node: fx.Node) -> bool:
+    """Whether it is an operation that writes into its first argument."""
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and schema.is_mutable
 
 
 def _some(tensor: Tensor | None) -> list[Tensor]:

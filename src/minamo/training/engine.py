@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from minamo.errors import ConfigError
-from minamo.families import Flow
 from minamo.model import LatentVariableModel
 from minamo.training.compiled import compiler
-from minamo.training.precision import gain
+from minamo.training.precision import Products, gain
 
 COMPILE = ("auto", "on", "off")
 PRECISIONS = ("auto", "float32", "bf16")
@@ -60,9 +58,9 @@ def choose_engine(
     Raises:
         ConfigError: what was asked for cannot be had here.
     """
-    shapes = [tuple(p.shape) for p in model.parameters() if p.dim() == 2]
-    work = 6 * batch_size * sum(math.prod(s) for s in shapes)
-    obstacle = _obstacle(model)
+    products = Products.of(model)
+    work = batch_size * products.work
+    obstacle = _obstacle()
     if compile_word == "off" and precision_word == "bf16":
         raise ConfigError("precision bf16 cannot be had with compile off: only the compiled step has such products")
     if compile_word == "on" or precision_word == "bf16":
@@ -71,7 +69,7 @@ def choose_engine(
             raise ConfigError(f"{asked} cannot be had: {obstacle}; compile auto and precision auto do without")
     elif compile_word == "off" or obstacle:
         return Engine(), f"step eager ({obstacle or 'as asked'}), matrix products in float32"
-    precision, why_products = _precision(precision_word, shapes, batch_size, steps_ahead * work)
+    precision, why_products = _precision(precision_word, products, batch_size, steps_ahead * work)
     saved = steps_ahead * (SAVED_PER_STEP + SAVED_OF_PRODUCTS * work / FLOPS)
     if precision == "bf16":
         saved += SAVED_BY_BF16 * steps_ahead * work / FLOPS
@@ -85,19 +83,17 @@ def choose_engine(
     return Engine(True, precision), f"step compiled ({why_step}), matrix products in {precision} ({why_products})"
 
 
-def _obstacle(model: LatentVariableModel) -> str | None:
-    """Why the step of this model cannot be compiled here, or None."""
-    if any(isinstance(m, Flow) for m in model.modules()):
-        return "the coupling of a flow cannot be traced"
+def _obstacle() -> str | None:
+    """Why a step cannot be compiled here, or None."""
     if compiler() is None:
         return "no C++ compiler was found (g++ or clang++, or one named in CXX), or compiling is switched off"
     return None
 
 
-def _precision(word: str, shapes: list[tuple[int, ...]], batch_size: int, work: float) -> tuple[str, str]:
+def _precision(word: str, products: Products, batch_size: int, work: float) -> tuple[str, str]:
     if word != "auto":
         return word, "as asked"
     if work < WORTH_MEASURING:
         return "float32", "too little work to measure another"
-    faster = gain(shapes, batch_size)
+    faster = gain(products, batch_size)
     return ("bf16" if faster > CLEARLY else "float32"), f"bf16 measured {faster:.2f} times as fast"
