@@ -12,28 +12,22 @@ from sklearn.datasets import load_digits
 from minamo import VAE
 from minamo.data import as_dataset
 from minamo.errors import ConfigError, SupportError
+from minamo.randomness import drawing_from, stream
 from minamo.words import LIKELIHOODS, NETS, PRIORS
+from tests.cases.likelihoods import LIKELIHOODS as CASES
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(400, 2))
 LINE = Z @ RNG.normal(size=(2, 6)) + 0.3 * RNG.normal(size=(400, 6))
-RATE = np.exp(0.7 * LINE + 2)
-DATA: dict[str, np.ndarray] = {
-    "bernoulli": (LINE > 0).astype(float),
-    "normal": LINE,
-    "normal-by-feature": LINE,
-    "heteroscedastic-normal": LINE,
-    "laplace": LINE,
-    "student-t": LINE,
-    "continuous-bernoulli": 1 / (1 + np.exp(-3 * LINE)),
-    "logistic": (255 / (1 + np.exp(-LINE))).astype(np.uint8),
-    "categorical": np.clip(np.round(LINE + 2), 0, 4).astype(np.int64),
-    "poisson": RNG.poisson(RATE),
-    "negative-binomial": RNG.poisson(RATE * RNG.gamma(3.0, 1 / 3, RATE.shape)),
-    "zero-inflated-poisson": RNG.poisson(RATE) * (RNG.random(RATE.shape) < 0.7),
-    "zero-inflated-negative-binomial": RNG.poisson(RATE) * (RNG.random(RATE.shape) < 0.7),
-    "beta-binomial": RNG.binomial(10, 1 / (1 + np.exp(-LINE))),
-}
+
+
+def data(word: str) -> np.ndarray:
+    """400 rows of data that a likelihood is for."""
+    (case,) = (case for case in CASES if case.name == word)
+    with drawing_from(stream(0, "data", word)):
+        return case.data(torch.from_numpy(LINE)).numpy()
+
+
 SMALL: dict[str, Any] = {
     "latent_dim": 2,
     "hidden": (16,),
@@ -44,14 +38,14 @@ SMALL: dict[str, Any] = {
 }
 
 
-def test_every_likelihood_has_its_data():
-    assert DATA.keys() == LIKELIHOODS.keys()
+def test_every_likelihood_has_a_row_in_the_table_of_cases():
+    assert set(LIKELIHOODS) <= {case.name for case in CASES}
 
 
 @pytest.mark.parametrize("word", LIKELIHOODS)
 def test_a_likelihood_in_use(word: str, tmp_path):
     """Trained, it explains unseen rows better than at its start; a file gives the same scores."""
-    x, rest = DATA[word][:300], DATA[word][300:]
+    x, rest = data(word)[:300], data(word)[300:]
     vae = VAE(**SMALL, likelihood=word, learning_rate=1e-2)
     plan = vae.plan(as_dataset(x, "x"))
     before = vae.score_samples(rest)
@@ -115,14 +109,14 @@ def test_counts_in_8_bits_are_told_from_grey_values():
 
 
 def test_a_value_above_all_of_the_training_data_is_refused_where_it_has_no_probability():
-    vae = VAE(**{**SMALL, "max_epochs": 1}, likelihood="categorical").fit(DATA["categorical"])
+    vae = VAE(**{**SMALL, "max_epochs": 1}, likelihood="categorical").fit(data("categorical"))
     with pytest.raises(SupportError, match=r"has 9 at row 0, .* outside the support of the categorical likelihood"):
         vae.score_samples(np.full((1, 6), 9))
 
 
 def test_values_in_a_support_are_not_standardized():
     with pytest.raises(ConfigError, match="standardize would take values out of the poisson likelihood's support"):
-        VAE(**SMALL, likelihood="poisson", preprocess="standardize").plan(as_dataset(DATA["poisson"], "x"))
+        VAE(**SMALL, likelihood="poisson", preprocess="standardize").plan(as_dataset(data("poisson"), "x"))
 
 
 @pytest.mark.parametrize("word", NETS)

@@ -39,6 +39,8 @@ class Case(NamedTuple):
     outside: float
     """A value with no probability."""
     per_column: int = 1
+    data: Callable[[Tensor], Tensor] = lambda line: line
+    """What it is for, made of numbers around 0 that follow some latents."""
 
     @property
     def discrete(self) -> bool:
@@ -49,25 +51,54 @@ def upto(n: int) -> Tensor:
     return torch.arange(n + 1, dtype=torch.float64)
 
 
+def rate(line: Tensor) -> Tensor:
+    return torch.exp(0.7 * line + 2)
+
+
+def poisson(line: Tensor) -> Tensor:
+    return torch.poisson(rate(line)).long()
+
+
+def overdispersed(line: Tensor) -> Tensor:
+    """With r = 10: a gamma of shape 10 is a sum of ten exponentials."""
+    gamma = -torch.rand(10, *line.shape, dtype=line.dtype).log().sum(0) / 10
+    return torch.poisson(rate(line) * gamma).long()
+
+
+def thinned(line: Tensor) -> Tensor:
+    return poisson(line) * (torch.rand(line.shape) < 0.7)
+
+
+def share(n: int) -> Callable[[Tensor], Tensor]:
+    return lambda line: (torch.rand(n, *line.shape) < line.sigmoid()).sum(0)
+
+
 LIKELIHOODS = [
-    Case("bernoulli", Bernoulli, upto(1), 0.5),
+    Case("bernoulli", Bernoulli, upto(1), 0.5, data=lambda line: (line > 0).double()),
+    Case("normal", Normal, LINE, NAN),
     Case("normal, sigma 1", lambda net: Normal(net, scale=1.0), LINE, NAN),
     Case("normal, sigma 0.1", lambda net: Normal(net, scale=0.1), LINE, NAN),
-    Case("normal, shared", lambda net: Normal(net, scale="shared"), LINE, NAN),
     Case("normal, analytic", lambda net: Normal(net, scale="analytic"), LINE, NAN),
     Case("normal-by-feature", NormalByFeature, LINE, NAN),
     Case("heteroscedastic-normal", HeteroscedasticNormal, LINE, NAN, 2),
     Case("laplace", Laplace, LINE, NAN),
     Case("student-t", StudentT, LINE, NAN),
-    Case("continuous-bernoulli", ContinuousBernoulli, (0.0, 1.0), 1.1),
+    Case("continuous-bernoulli", ContinuousBernoulli, (0.0, 1.0), 1.1, data=lambda line: (3 * line).sigmoid()),
     Case("logistic, one", lambda net: Logistic(net, mixed=1), upto(255) / 255, 0.5, 3),
-    Case("logistic", Logistic, upto(255) / 255, 0.5, 15),
-    Case("categorical", lambda net: Categorical(net, 4), upto(3), 1.5, 4),
-    Case("poisson", Poisson, upto(200), 1.5),
-    Case("negative-binomial", NegativeBinomial, upto(4000), -1.0),
-    Case("zero-inflated-poisson", ZeroInflatedPoisson, upto(200), 1.5, 2),
-    Case("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomial, upto(4000), -1.0, 2),
-    Case("beta-binomial", lambda net: BetaBinomial(net, 12), upto(12), 13.0, 2),
+    Case("logistic", Logistic, upto(255) / 255, 0.5, 15, lambda line: (255 * line.sigmoid()).byte()),
+    Case(
+        "categorical",
+        lambda net: Categorical(net, 4),
+        upto(3),
+        1.5,
+        4,
+        lambda line: (line + 2).round().clamp(0, 4).long(),
+    ),
+    Case("poisson", Poisson, upto(200), 1.5, data=poisson),
+    Case("negative-binomial", NegativeBinomial, upto(4000), -1.0, data=overdispersed),
+    Case("zero-inflated-poisson", ZeroInflatedPoisson, upto(200), 1.5, 2, thinned),
+    Case("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomial, upto(4000), -1.0, 2, thinned),
+    Case("beta-binomial", lambda net: BetaBinomial(net, 12), upto(12), 13.0, 2, share(10)),
 ]
 
 
