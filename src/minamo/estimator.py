@@ -20,7 +20,7 @@ from torch import Tensor
 from minamo import model_file, words
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
-from minamo.errors import DataError, RunError
+from minamo.errors import ConfigError, DataError, RunError
 from minamo.evidence import (
     INFORMATION_ROWS,
     Evidence,
@@ -33,12 +33,24 @@ from minamo.evidence import (
     summarize,
 )
 from minamo.model import LatentVariableModel
-from minamo.plan import Plan, build, make_plan, refuse_unsupported
+from minamo.plan import Plan, build, make_plan, refuse_unsupported, with_prior_alone
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
 from minamo.training import State, train
 
 ROWS_AT_ONCE = 1024
+OF_THE_PRIOR = (
+    "prior",
+    "components",
+    "max_epochs",
+    "learning_rate",
+    "batch_size",
+    "patience",
+    "schedule",
+    "compile",
+    "precision",
+)
+"""What may be said when a prior is fitted after training."""
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -198,6 +210,39 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._adopt(plan.description, plan.model)
         return plan
 
+    def refit_prior(self, X: Any, prior: str = "mixture", **how: Any) -> VAE:
+        """Return a model with this one's decoder and encoder, and another prior fitted to its latents on X.
+
+        An ex-post density: where the aggregated posterior of the training data is not N(0, I), samples of the new
+        prior look better and the ELBO of X is higher. It is another model, and its evidence says so.
+
+        Args:
+            X: the data that this model was fitted on.
+            prior: "mixture", "vamp", "coupling" or "autoregressive".
+            how: `components`, and how to train: `max_epochs`, `learning_rate`, `batch_size`, `patience`, `schedule`.
+
+        Raises:
+            ConfigError: `how` names what would change the decoder or the encoder.
+        """
+        vae, plan = self.refit_plan(self._checked(X), {"prior": prior, **how})
+        for _ in vae.train(plan):
+            pass
+        return vae
+
+    def refit_plan(self, data: Dataset, given: dict[str, Any]) -> tuple[VAE, Plan]:
+        """Return the model to be, and its plan; see `refit_prior`."""
+        check_is_fitted(self)
+        other = sorted(set(given) - set(OF_THE_PRIOR))
+        if other:
+            raise ConfigError(f"a prior is refitted with {', '.join(OF_THE_PRIOR)}; leave out {', '.join(other)}")
+        if given.get("prior", "normal") == "normal":
+            raise ConfigError("prior normal has nothing to be fitted: say mixture, vamp, coupling or autoregressive")
+        held = {"objective": "elbo", "draws": 1, "warmup": 0, "random_state": self.seed_}
+        vae = VAE(**{**self.get_params(), "likelihood": self.description_["likelihood"], **held, **given})
+        plan = with_prior_alone(vae.plan(data), self.model_)
+        vae._adopt(plan.description, plan.model)
+        return vae, plan
+
     def train(self, plan: Plan, state: State | None = None) -> Iterator[State]:
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
         last, objective = state, words.OBJECTIVES[self.objective]
@@ -301,6 +346,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.model_.likelihood,
             self.schema_.unit,
             self.description_.get("forecast"),
+            self.description_["params"]["prior"] if self.description_.get("ex_post") else None,
         )
 
     def gaps(

@@ -147,6 +147,25 @@ def _settings(
     return Settings(size, rate, most, patience, seed, params["draws"], schedule, chosen), said
 
 
+def with_prior_alone(plan: Plan, fitted: LatentVariableModel | None = None) -> Plan:
+    """Return the plan in which nothing is learned but the prior: an ex-post density of the latents.
+
+    The prior appears in the ELBO as E_q[log p(z)] alone, so it is fitted by maximum likelihood to draws of the
+    aggregated posterior. "From Variational to Deterministic Autoencoders" (Ghosh et al., 2020).
+
+    Args:
+        plan: of the same data and nets, with the prior that is to come.
+        fitted: whose decoder and encoder are taken; None leaves those of the plan, which a checkpoint will replace.
+    """
+    model = plan.model
+    for part in ("likelihood", "posterior"):
+        if fitted is not None:
+            getattr(model, part).load_state_dict(getattr(fitted, part).state_dict())
+        getattr(model, part).requires_grad_(False)
+    notes = [*plan.description["notes"], "decoder and encoder are held: only the prior is fitted (ex post)"]
+    return replace(plan, description={**plan.description, "ex_post": True, "notes": notes})
+
+
 def floor_note(model: LatentVariableModel) -> str | None:
     """Say so if a learned sigma has come down to its floor."""
     law = model.likelihood

@@ -28,6 +28,10 @@ PAIRS = 32
 """Data beside their reconstructions in the picture of a run."""
 
 
+NO_PARAMETERS = ("source", "output", "config", "refit", "resume")
+"""Arguments of the command that are none of the model's."""
+
+
 def option(words: str, *names: str) -> Any:
     """An option whose default stands in one place: the signature of VAE."""
     return typer.Option(*names, help=words, show_default=False)
@@ -63,10 +67,18 @@ def fit(
     precision: Annotated[str | None, option("Of large matrix products in training: auto, float32 or bf16.")] = None,
     random_state: Annotated[int | None, option("Of split, weights and noise.", "--seed")] = None,
     config: Annotated[Path | None, option("A JSON object of VAE parameters, or the config.json of a run.")] = None,
+    refit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Take decoder and encoder of this run, and fit --prior to its latents.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> int:
     """Fit a variational autoencoder until its validation ELBO has stopped improving."""
-    given = {k: v for k, v in locals().items() if k not in ("source", "output", "config", "resume") and v is not None}
+    given = {k: v for k, v in locals().items() if k not in NO_PARAMETERS and v is not None}
     if output is None:
         from minamo.errors import ConfigError
 
@@ -75,7 +87,9 @@ def fit(
 
     with fast_cpu():
         if resume:
-            run, vae, plan, state = _reopen(output, source, given, config)
+            run, vae, plan, state = _reopen(output, source, given, config or refit)
+        elif refit is not None:
+            run, vae, plan, state = _refit(output, source, given, refit, config)
         else:
             run, vae, plan, state = _begin(output, source or "digits", given, config)
         return _train(run, vae, plan, state)
@@ -95,6 +109,27 @@ def _begin(
     return Run.create(output, _record(source, plan)), vae, plan, None
 
 
+def _refit(
+    output: Path, source: str | None, given: dict[str, Any], fitted: Path, config: Path | None
+) -> tuple[Run, VAE, Plan, State | None]:
+    """Begin a run in which only the prior is learned."""
+    from minamo.data import load
+    from minamo.errors import ConfigError
+    from minamo.run import Run
+
+    if config is not None:
+        raise ConfigError("--refit takes the options of that run; leave out --config")
+    Run.refuse_occupied(output)
+    before = a.open_model(fitted)
+    source = source or str(Run.open(fitted).config["source"])
+    data = load(source)
+    if data.fingerprint() != before.description_["fingerprint"]:
+        raise ConfigError(f"{source} is not the data that {fitted} was fitted on (its fingerprint differs)")
+    vae, plan = before.refit_plan(data, given)
+    _tell(vae, plan)
+    return Run.create(output, _record(source, plan)), vae, plan, None
+
+
 def _reopen(
     output: Path, source: str | None, given: dict[str, Any], config: Path | None
 ) -> tuple[Run, VAE, Plan, State | None]:
@@ -104,17 +139,21 @@ def _reopen(
     from minamo.data import load
     from minamo.errors import ConfigError, RunError
     from minamo.estimator import VAE
+    from minamo.plan import with_prior_alone
     from minamo.run import Run
 
     run = Run.open(output)
     stored = run.config
     extra = sorted(set(given) - {"max_epochs"})
     if extra or config:
-        raise ConfigError(f"a run goes on with the options it began with; leave out {', '.join(extra) or '--config'}")
+        left = ", ".join(extra) or "--config and --refit"
+        raise ConfigError(f"a run goes on with the options it began with; leave out {left}")
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}
     vae = VAE(**{**params, **given})
     name = source or stored["source"]
     plan = vae.plan(load(name), stored.get("engine"))
+    if stored.get("ex_post"):
+        plan = with_prior_alone(plan)
     if plan.description["fingerprint"] != stored["fingerprint"]:
         raise RunError(f"{name} is not the data this run began with (its fingerprint differs)")
     if given:
@@ -216,11 +255,15 @@ def _shown_rows(vae: VAE, plan: Plan) -> Rows:
 def _planned(vae: VAE, data: Dataset) -> Plan:
     """Plan, and print what was chosen and why."""
     plan = vae.plan(data)
+    _tell(vae, plan)
+    return plan
+
+
+def _tell(vae: VAE, plan: Plan) -> None:
     for note in vae.notes_:
         print(note, file=sys.stderr)
     for warning in plan.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    return plan
 
 
 def _record(source: str, plan: Plan) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class Evidence:
     """How many latents a linear decoder could keep alive, as foretold before training."""
     steps: Measure | None = None
     """Gradient steps that q took for each datum, where it takes any."""
+    ex_post: str | None = None
+    """The prior's name, where it was fitted after training: the numbers are of another model than was trained."""
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -95,6 +97,7 @@ class Evidence:
             "kl_per_latent": list(self.kl_per_latent),
             "samples": self.samples,
             "reference": self.reference,
+            "ex_post": self.ex_post,
         }
 
     def __str__(self) -> str:
@@ -110,7 +113,12 @@ class Evidence:
         parts = sorted(self.kl_per_latent, reverse=True)
         shown = " ".join(f"{v:.2f}" for v in parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" * (len(parts) > SHOWN))
         latents = [f"KL of each latent, largest first: {shown}"] if parts else []
-        return [*latents, f"{self.elbo.n} data; densities with respect to {self.reference}"]
+        after = [f"p(z) is a prior ({self.ex_post}) that was fitted after training, to the latents: another model"]
+        return [
+            *latents,
+            f"{self.elbo.n} data; densities with respect to {self.reference}",
+            *(after if self.ex_post else []),
+        ]
 
 
 def _json(value: Any) -> Any:
@@ -126,6 +134,7 @@ def summarize(
     likelihood: Likelihood,
     unit: str,
     forecast_units: int | None,
+    ex_post: str | None = None,
 ) -> Evidence:
     """Turn per-datum bounds into an `Evidence`.
 
@@ -137,6 +146,7 @@ def summarize(
         likelihood: names the measure; a Normal also reports its sigma.
         unit: the units of x in words, part of the measure's name.
         forecast_units: latents that a linear decoder could keep alive, if it was foretold.
+        ex_post: the prior's name, if it was fitted after training.
     """
     nats, n = "nats/datum", len(per_datum.kl)
     iwae = Measure.mean_of(per_datum.iwae, nats)
@@ -164,4 +174,5 @@ def summarize(
         var=var,
         forecast_units=None if forecast_units is None else Measure(forecast_units, None, n, of),
         steps=Measure.mean_of(per_datum.steps, "gradient steps/datum") if per_datum.steps.any() else None,
+        ex_post=ex_post,
     )

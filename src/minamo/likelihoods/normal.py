@@ -76,7 +76,8 @@ class Normal(Likelihood):
 
         The squared error is read back from log p(x|z), which is linear in it, so no second decoding.
         """
-        if self.rule != "analytic":
+        if self.rule != "analytic" or not any(p.requires_grad for p in self.net.parameters()):
+            # A decoder that is held keeps its sigma.
             return
         n, var = self.net.last.out_features, self.scale**2
         constant = -0.5 * n * torch.log(2 * math.pi * var)
