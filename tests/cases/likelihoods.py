@@ -11,6 +11,7 @@ from torch import Tensor
 from minamo.likelihoods import (
     Bernoulli,
     BetaBinomial,
+    Binomial,
     Categorical,
     ContinuousBernoulli,
     HeteroscedasticNormal,
@@ -98,6 +99,7 @@ LIKELIHOODS = [
     Case("negative-binomial", NegativeBinomial, upto(4000), -1.0, data=overdispersed),
     Case("zero-inflated-poisson", ZeroInflatedPoisson, upto(200), 1.5, 2, thinned),
     Case("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomial, upto(4000), -1.0, 2, thinned),
+    Case("binomial", lambda net: Binomial(net, 12), upto(12), 13.0, data=share(10)),
     Case("beta-binomial", lambda net: BetaBinomial(net, 12), upto(12), 13.0, 2, share(10)),
 ]
 

@@ -3,6 +3,7 @@
 from minamo.likelihoods.base import Likelihood as Likelihood
 from minamo.likelihoods.bernoulli import Bernoulli as Bernoulli
 from minamo.likelihoods.beta_binomial import BetaBinomial as BetaBinomial
+from minamo.likelihoods.binomial import Binomial as Binomial
 from minamo.likelihoods.categorical import Categorical as Categorical
 from minamo.likelihoods.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from minamo.likelihoods.counts import NegativeBinomial as NegativeBinomial
