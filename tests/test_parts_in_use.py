@@ -92,6 +92,14 @@ def test_a_vamp_prior_starts_at_data_and_a_run_of_it_resumes_with_its_bits():
         assert torch.equal(rest[-1].weights[name], tensor)
 
 
+def test_the_weights_of_a_vamp_prior_are_learned_where_asked_for():
+    for weighted in (False, True):
+        logits: Any = VAE(**SMALL, prior="vamp", components=7, weighted=weighted).fit(LINE).model_.prior.logits
+        assert bool((logits != 0).all()) == weighted
+    with pytest.raises(ConfigError, match="weighted belongs to prior vamp; this one is mixture"):
+        VAE(**SMALL, prior="mixture", weighted=True).plan(as_dataset(LINE, "x"))
+
+
 def test_a_vamp_prior_needs_an_encoder():
     with pytest.raises(ConfigError, match="prior vamp is made of what an encoder says"):
         VAE(**SMALL, prior="vamp", posterior="per-datum").plan(as_dataset(LINE, "x"))

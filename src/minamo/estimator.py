@@ -42,6 +42,7 @@ ROWS_AT_ONCE = 1024
 OF_THE_PRIOR = (
     "prior",
     "components",
+    "weighted",
     "max_epochs",
     "learning_rate",
     "batch_size",
@@ -71,6 +72,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         prior: p(z): "normal" is N(0, I); "mixture" of learned Gaussians; "vamp", a mixture of the posteriors of learned
             pseudo-inputs, which start at data; "coupling" or "autoregressive", a learned flow.
         components: of a mixture or vamp prior.
+        weighted: whether a vamp prior learns the weights of its components, too; a mixture always does.
         posterior: "amortized": one encoder names q(z|x); "semi-amortized": a few gradient steps on the row's own ELBO
             follow; "per-datum": every row has a q of its own, no encoder; "exact": p(z|x) itself, for a linear net and
             a Normal likelihood.
@@ -128,6 +130,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         scale: float | str = "shared",
         prior: str = "normal",
         components: int = 500,
+        weighted: bool = False,
         posterior: str = "amortized",
         family: str = "diagonal",
         posterior_steps: int | None = None,
@@ -153,6 +156,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.scale = scale
         self.prior = prior
         self.components = components
+        self.weighted = weighted
         self.posterior = posterior
         self.family = family
         self.posterior_steps = posterior_steps

@@ -70,6 +70,10 @@ def _check_training(params: dict[str, Any]) -> None:
 
 def _check_posterior(params: dict[str, Any]) -> None:
     words.check("prior", params["prior"], list(words.PRIORS))
+    if not isinstance(params["weighted"], bool):
+        raise ConfigError(f"weighted must be True or False, got {params['weighted']!r}")
+    if params["weighted"] and params["prior"] != "vamp":
+        raise ConfigError(f"weighted belongs to prior vamp; this one is {params['prior']}")
     if params["posterior"] == "exact" and params["prior"] != "normal":
         raise ConfigError(f"posterior exact is that under N(0, I): with prior {params['prior']} take another")
     words.check("posterior", params["posterior"], list(words.POSTERIORS))
@@ -104,7 +108,9 @@ def plain(params: dict[str, Any], seed: int) -> dict[str, Any]:
     """Parameters as JSON has them: NumPy's numbers become Python's."""
     values: dict[str, Any] = {}
     for name, value in params.items():
-        if isinstance(value, numbers.Integral):
+        if isinstance(value, bool):
+            pass
+        elif isinstance(value, numbers.Integral):
             value = int(value)
         elif isinstance(value, numbers.Real):
             value = float(value)

@@ -205,6 +205,7 @@ def build(description: dict[str, Any]) -> LatentVariableModel:
             posterior,
             latent_dim=latent_dim,
             components=params["components"],
+            weighted=params["weighted"],
             n_columns=n_columns,
             low=low,
             high=high,

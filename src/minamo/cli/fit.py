@@ -46,6 +46,7 @@ def fit(
     ] = None,
     prior: Annotated[str | None, option("normal, mixture, vamp, coupling or autoregressive.")] = None,
     components: Annotated[int | None, option("Of a mixture or vamp prior; default 500.")] = None,
+    weighted: Annotated[bool | None, option("A vamp prior learns the weights of its components.", "--weighted")] = None,
     posterior: Annotated[str | None, option("amortized, semi-amortized, per-datum or exact.")] = None,
     family: Annotated[str | None, option("Of q: diagonal, full-covariance or flow.")] = None,
     posterior_steps: Annotated[int | None, option("Gradient steps on q for each row of a batch.")] = None,
