@@ -1,6 +1,6 @@
 """The one-layer models of "VAE with a VampPrior" (Tomczak, Welling, 2018), on dynamically binarized images.
 
-Command:  MINAMO_DATA=folder python recipes/vampprior.py mnist normal        (or: mnist vamp, fashion-mnist normal, ...)
+Command:  MINAMO_DATA=folder python -m recipes.vampprior mnist normal       (or: mnist vamp, fashion-mnist normal, ...)
 Seen:     not run to its end yet: no number of minamo's stands here
 Paper:    dynamic MNIST, test -log p by 5000 importance samples: normal 84.50, vamp 82.38
 
@@ -12,9 +12,9 @@ best moving average of the weights on held-out rows is kept. Test images are bin
 from __future__ import annotations
 
 import argparse
-import time
 
-from minamo import VAE, fast_cpu, load
+from minamo import VAE, load
+from recipes.training import fitted, judged
 
 EPOCHS = {"normal": 800, "vamp": 800}
 
@@ -47,25 +47,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--save", help="a file for the fitted model")
     options = parser.parse_args()
-    started = time.perf_counter()
     vae = model(options.prior, options.epochs or EPOCHS[options.prior], options.seed)
-    with fast_cpu():
-        plan = vae.plan(load(options.data, "train"))
-        print("\n".join(vae.notes_), flush=True)
-        for state in vae.train(plan):
-            line = state.record
-            if state.epoch % 10 == 0 or "note" in line:
-                print(
-                    f"epoch {state.epoch:>3}  {line['seconds']:.0f} s  elbo {line['elbo']:.2f}  "
-                    f"validation {line['validation_elbo']:.2f}  {line.get('note', '')}",
-                    flush=True,
-                )
-        trained = time.perf_counter()
-        if options.save:
-            vae.save(options.save)
-        print(vae.evidence(load(options.data, "test"), k=options.samples, seed=0))
-    ended = time.perf_counter()
-    print(f"trained in {(trained - started) / 60:.1f} minutes, judged in {(ended - trained) / 60:.1f}")
+    fitted(vae, load(options.data, "train"), options.save)
+    judged(vae, load(options.data, "test"), options.samples)
 
 
 if __name__ == "__main__":
