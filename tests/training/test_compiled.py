@@ -22,7 +22,7 @@ from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
 from minamo.training import Engine, State, compiled
 from minamo.training.adam import Adam
-from minamo.training.compiled import CompiledStep, compiler
+from minamo.training.compiled import CompiledStep, compiler, put_off
 from minamo.training.precision import shorten
 from minamo.training.step import EagerStep
 
@@ -166,6 +166,24 @@ def test_products_in_bf16_round_their_factors_and_nothing_else():
     assert h.dtype == torch.float32
     assert torch.equal(small, h @ v), "latent-sized products stay in float32"
     assert torch.equal(relu, h.relu())
+
+
+def test_what_the_log_waits_for_comes_last_but_never_reads_what_has_changed():
+    """Two numbers for the log: one follows from the data and goes behind the step, one reads the weight before it."""
+
+    def step(w: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, size = (x * x).sum(), w.view(-1)[:2].sum()
+        w.sub_(x.exp().sum())
+        return loss, size
+
+    given = torch.arange(4.0), torch.ones(3)
+    traced = make_fx(step, tracing_mode="fake")(*given)
+    put_off(traced.graph)
+    traced.recompile()
+    order = [str(node.target) for node in traced.graph.nodes if node.op == "call_function"]
+    assert order.index("aten.mul.Tensor") > order.index("aten.sub_.Tensor") > order.index("aten.slice.Tensor")
+    loss, size = traced(given[0].clone(), given[1])
+    assert (float(loss), float(size)) == (3.0, 1.0)
 
 
 def test_convolutions_in_bf16_round_their_factors_and_nothing_else():

@@ -149,7 +149,8 @@ class CompiledStep:
             graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
             if self.precision == "bf16":
                 self._shorten(graph)
-            _put_off(graph)
+            put_off(graph.graph)
+            graph.recompile()
             compiled: Any = torch._inductor.compile(graph, inputs)  # pyright: ignore
         self._compare(graph, compiled, inputs)
         # What the posterior noted about itself meanwhile is of no row of the data.
@@ -212,27 +213,39 @@ class CompiledStep:
         return j1, j2
 
 
-def _put_off(graph: fx.GraphModule) -> None:
-    """Move what only the log waits for behind everything else, in order.
+def put_off(graph: fx.Graph) -> None:
+    """Move what only the log waits for behind everything else, in order; in place.
 
     The compiler fuses a loop into a sum over its columns where the sum comes after it: so the gradient of a likelihood
-    and its value are one pass over the logits, and each exponential is computed once.
+    and its value are one pass over the logits, and each exponential is computed once. What reads a tensor that is
+    written to, a weight before Adam's step, stays where it is.
     """
-    needed: set[fx.Node] = set()
-    for node in reversed(graph.graph.nodes):
-        if node.op != "output" and (_changes_something(node) or any(user in needed for user in node.users)):
-            needed.add(node)
-    end = next(node for node in graph.graph.nodes if node.op == "output")
-    for node in list(graph.graph.nodes):
-        if node.op == "call_function" and node not in needed:
+    written = {node.args[0] for node in graph.nodes if _writes(node)}
+    for node in graph.nodes:
+        # A view of what is written to changes with it.
+        if _is_view(node) and node.args[0] in written:
+            written.add(node)
+    stays: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        reads = any(arg in written for arg in node.all_input_nodes)
+        if node.op != "output" and (_writes(node) or reads or any(user in stays for user in node.users)):
+            stays.add(node)
+    end = next(node for node in graph.nodes if node.op == "output")
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node not in stays:
             end.prepend(node)
-    graph.recompile()
 
 
-def _changes_something(node: fx.Node) -> bool:
-    """Whether it is an operation that writes into its first argument."""
+def _writes(node: fx.Node) -> bool:
+    """Whether it is an operation that changes its first argument."""
     schema = getattr(node.target, "_schema", None)
     return node.op == "call_function" and schema is not None and schema.is_mutable
+
+
+def _is_view(node: fx.Node) -> bool:
+    """Whether what it gives lies in the memory of its first argument."""
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and any(r.alias_info for r in schema.returns)
 
 
 def _some(tensor: Tensor | None) -> list[Tensor]:
