@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from minamo import VAE
 from minamo.cli.main import run as minamo
-from minamo.errors import ConfigError
+from minamo.errors import ConfigError, DataError
 from minamo.randomness import drawing_from, stream
 
 RNG = np.random.default_rng(0)
@@ -81,6 +82,30 @@ def test_what_would_change_more_than_the_prior_is_refused(fitted):
         fitted.refit_prior(X, "normal")
 
 
+def test_a_posterior_that_looks_at_the_prior_is_refused_and_other_data_too(fitted):
+    """Semi-amortized and per-datum q are searched for under the prior at hand; other data would be read otherwise."""
+    moving = VAE(**{**HOW, "max_epochs": 1}, posterior="semi-amortized").fit(X)
+    with pytest.raises(ConfigError, match="posterior semi-amortized would move"):
+        moving.refit_prior(X, "mixture")
+    with pytest.raises(DataError, match="not the data that the model was fitted on"):
+        fitted.refit_prior(X[:300], "mixture")
+
+
+def test_a_model_with_a_flow_can_be_pickled(fitted):
+    again = fitted.refit_prior(X, "coupling", max_epochs=1, patience=None)
+    assert np.array_equal(pickle.loads(pickle.dumps(again)).score_samples(X), again.score_samples(X))
+
+
+def test_a_refit_that_never_reached_a_checkpoint_is_not_taken_up(tmp_path: Path, capsys):
+    np.save(tmp_path / "x.npy", X)
+    options = ["--latent", "2", "--net", "linear", "--validation", "0", "--max-epochs", "1"]
+    assert minamo(["fit", str(tmp_path / "x.npy"), "-o", str(tmp_path / "a"), *options]) == 0
+    assert minamo(["fit", "-o", str(tmp_path / "b"), "--refit", str(tmp_path / "a"), "--prior", "coupling"]) == 0
+    (tmp_path / "b" / "checkpoint.safetensors").unlink()
+    assert minamo(["fit", "-o", str(tmp_path / "b"), "--resume"]) == 2
+    assert "begin it anew with --refit" in capsys.readouterr().err
+
+
 def test_on_the_command_line(tmp_path: Path, capsys):
     """fit --refit, interrupted by its cap and taken up again, ends with the encoder of the first run."""
     np.save(tmp_path / "x.npy", X)
@@ -88,6 +113,7 @@ def test_on_the_command_line(tmp_path: Path, capsys):
     assert minamo(["fit", str(tmp_path / "x.npy"), "-o", str(tmp_path / "a"), *options]) == 0
     refit = ["fit", "-o", str(tmp_path / "b"), "--refit", str(tmp_path / "a"), "--prior", "mixture"]
     assert minamo([*refit, "--components", "3", "--max-epochs", "2"]) == 0
+    assert "fitted after training" in " ".join(capsys.readouterr().out.split())
     assert minamo(["fit", "-o", str(tmp_path / "b"), "--resume", "--max-epochs", "4"]) == 0
     assert "fitted after training" in " ".join(capsys.readouterr().out.split())
     first, second = (VAE.load(tmp_path / name / "model.safetensors") for name in ("a", "b"))

@@ -226,8 +226,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             how: `components`, and how to train: `max_epochs`, `learning_rate`, `batch_size`, `patience`, `schedule`.
 
         Raises:
-            ConfigError: `how` names what would change the decoder or the encoder.
+            ConfigError: `how` names what would change the decoder or the encoder, or q is not amortized.
+            DataError: X is other data than this model was fitted on.
         """
+        check_is_fitted(self)
         vae, plan = self.refit_plan(self._checked(X), {"prior": prior, **how})
         for _ in vae.train(plan):
             pass
@@ -235,14 +237,19 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def refit_plan(self, data: Dataset, given: dict[str, Any]) -> tuple[VAE, Plan]:
         """Return the model to be, and its plan; see `refit_prior`."""
-        check_is_fitted(self)
+        params = {k: tuple(v) if isinstance(v, list) else v for k, v in self.description_["params"].items()}
         other = sorted(set(given) - set(OF_THE_PRIOR))
         if other:
             raise ConfigError(f"a prior is refitted with {', '.join(OF_THE_PRIOR)}; leave out {', '.join(other)}")
         if given.get("prior", "normal") == "normal":
             raise ConfigError("prior normal has nothing to be fitted: say mixture, vamp, coupling or autoregressive")
-        held = {"objective": "elbo", "draws": 1, "warmup": 0, "random_state": self.seed_}
-        vae = VAE(**{**self.get_params(), "likelihood": self.description_["likelihood"], **held, **given})
+        if params["posterior"] != "amortized":
+            # The others look for q under the prior at hand: it would move with it.
+            raise ConfigError(f"a prior is refitted where q is amortized; posterior {params['posterior']} would move")
+        if data.fingerprint() != self.description_["fingerprint"]:
+            raise DataError(f"{data.name} is not the data that the model was fitted on (its fingerprint differs)")
+        held = {"likelihood": self.description_["likelihood"], "weighted": False, "objective": "elbo", "draws": 1}
+        vae = VAE(**{**params, **held, "warmup": 0, **given})
         plan = with_prior_alone(vae.plan(data), self.model_)
         vae._adopt(plan.description, plan.model)
         return vae, plan

@@ -186,6 +186,18 @@ def test_what_the_log_waits_for_comes_last_but_never_reads_what_has_changed():
     assert (float(loss), float(size)) == (3.0, 1.0)
 
 
+def test_a_piece_of_what_is_written_to_through_a_view_is_not_put_off():
+    def step(w: torch.Tensor) -> torch.Tensor:
+        size = w.split(2)[1].sum()
+        w.view(-1).sub_(1.0)
+        return size
+
+    traced = make_fx(step, tracing_mode="fake")(torch.arange(4.0))
+    put_off(traced.graph)
+    traced.recompile()
+    assert float(traced(torch.arange(4.0))) == 5.0
+
+
 def test_convolutions_in_bf16_round_their_factors_and_nothing_else():
     """The same of a convolution and its gradients, and of the sum of a gradient over rows; few channels stay as is."""
 

@@ -123,10 +123,7 @@ def _refit(
     Run.refuse_occupied(output)
     before = a.open_model(fitted)
     source = source or str(Run.open(fitted).config["source"])
-    data = load(source)
-    if data.fingerprint() != before.description_["fingerprint"]:
-        raise ConfigError(f"{source} is not the data that {fitted} was fitted on (its fingerprint differs)")
-    vae, plan = before.refit_plan(data, given)
+    vae, plan = before.refit_plan(load(source), _parsed(given))
     _tell(vae, plan)
     return Run.create(output, _record(source, plan)), vae, plan, None
 
@@ -160,6 +157,8 @@ def _reopen(
     if given:
         run.record({**stored, "params": plan.description["params"]})
     state = run.checkpoint()
+    if stored.get("ex_post") and state is None:
+        raise RunError(f"{output} was stopped before it had taken over decoder and encoder: begin it anew with --refit")
     run.rewind(state.epoch if state else 0)
     print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
     if torch.get_num_threads() != stored["threads"]:

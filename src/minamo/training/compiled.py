@@ -8,6 +8,7 @@ whatever the eager step can do with fixed shapes can be compiled.
 from __future__ import annotations
 
 import copy
+import operator
 import os
 import shutil
 import warnings
@@ -220,11 +221,9 @@ def put_off(graph: fx.Graph) -> None:
     and its value are one pass over the logits, and each exponential is computed once. What reads a tensor that is
     written to, a weight before Adam's step, stays where it is.
     """
-    written = {node.args[0] for node in graph.nodes if _writes(node)}
-    for node in graph.nodes:
-        # A view of what is written to changes with it.
-        if _is_view(node) and node.args[0] in written:
-            written.add(node)
+    written = {_whole(node.args[0]) for node in graph.nodes if _writes(node)}
+    # A view of what is written to changes with it.
+    written |= {node for node in graph.nodes if _whole(node) in written}
     stays: set[fx.Node] = set()
     for node in reversed(graph.nodes):
         reads = any(arg in written for arg in node.all_input_nodes)
@@ -242,10 +241,15 @@ def _writes(node: fx.Node) -> bool:
     return node.op == "call_function" and schema is not None and schema.is_mutable
 
 
-def _is_view(node: fx.Node) -> bool:
-    """Whether what it gives lies in the memory of its first argument."""
-    schema = getattr(node.target, "_schema", None)
-    return node.op == "call_function" and schema is not None and any(r.alias_info for r in schema.returns)
+def _whole(node: Any) -> Any:
+    """The tensor in whose memory this one lies, through any number of views."""
+    while isinstance(node, fx.Node) and node.op == "call_function":
+        schema = getattr(node.target, "_schema", None)
+        view = node.target is operator.getitem or (schema is not None and any(r.alias_info for r in schema.returns))
+        if not view:
+            break
+        node = node.args[0]
+    return node
 
 
 def _some(tensor: Tensor | None) -> list[Tensor]:

@@ -160,12 +160,13 @@ class Products:
 def gain(products: Products, batch_size: int, seconds: float = 1.0) -> float:
     """How many times as fast the products of a step are where the large ones are in bf16.
 
-    Where a processor has no kernels for such convolutions they take seconds each: one is tried on two rows first.
+    Where a processor has no kernels for such convolutions they take seconds each: one is tried on two rows first, and
+    all are timed only if it is not ten times as slow.
     """
     large = tuple(c for c in products.convolutions if min(c[:2]) >= LEAST_CHANNELS)
     if large:
         ((plain, short),) = Products((), large[:1]).timed(2)
-        if (tried := _fastest([(plain, short)], 3)) < 1:
+        if (tried := _fastest([(plain, short)], 3)) < 0.1:
             return tried
     return _fastest(products.timed(batch_size), 5, seconds)
 

@@ -30,8 +30,8 @@ def fast_cpu() -> Iterator[None]:
     Adam's moments of weights at pixels that are always dark decay below 1.2e-38, and with such numbers a processor is
     up to a hundred times slower. Blocks of more than 32 MB, which wide nets and large batches pass on, would be given
     back to the system and taken anew at every step. Both settings are the process's own: that is why they are not made
-    for you. In pages of 2 MB a step finds its weights, moments and data with fewer look-ups; memory that is in use
-    before the block stays as it is. `minamo fit` runs inside this block; programs that call `VAE.fit` may do the same,
+    for you. In pages of 2 MB a step finds its weights, moments and data with fewer look-ups; the heap keeps them after
+    the block. `minamo fit` runs inside this block; programs that call `VAE.fit` may do the same,
     and find things as they were after it.
     """
     with _flushed_to_zero(), _kept_memory():
@@ -78,8 +78,8 @@ def _kept_memory() -> Iterator[None]:
     library.mallopt(MMAP_MAX, 0)
     library.mallopt(TRIM_THRESHOLD, MOST)
     library.mallopt(TOP_PAD, AHEAD)
-    _grow_in_large_pages(library)
     try:
+        _grow_in_large_pages(library)
         yield
     finally:
         library.mallopt(TOP_PAD, 2**17)
@@ -94,8 +94,11 @@ def _grow_in_large_pages(library: Any) -> None:
     """Let the heap grow once, and ask for large pages in all of it; where either is refused nothing changes."""
     library.malloc.restype = ctypes.c_void_p
     library.free(ctypes.c_void_p(library.malloc(ctypes.c_size_t(LARGE))))
-    maps = Path("/proc/self/maps")
-    for line in maps.read_text().splitlines() if maps.exists() else ():
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return
+    for line in maps.splitlines():
         if line.endswith("[heap]"):
             first, last = (int(end, 16) for end in line.split()[0].split("-"))
             library.madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), HUGE_PAGES)
