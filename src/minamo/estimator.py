@@ -41,6 +41,7 @@ from minamo.plan import Plan, build, make_plan, refuse_unsupported
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
 from minamo.training import State, train
+from minamo.training.weighing import fastest
 
 ROWS_AT_ONCE = 1024
 
@@ -311,7 +312,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         rows, ks = self.rows(X), [k] if isinstance(k, int) else sorted(set(k))
         base: int = self.seed_ if seed is None else seed
-        found = weigh(self.model_, rows, ks, seed=base, memory=memory, progress=progress)
+        fast, arithmetic = fastest(self.model_, rows, ks[-1], memory, base)
+        found = weigh(self.model_, rows, ks, seed=base, memory=memory, progress=progress, log_px_z=fast)
         with drawing_from(stream(base, "evidence")):
             carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
         assert found.per_datum is not None
@@ -326,6 +328,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             weighed=found,
             samples=ks,
             marginal=carved.marginal,
+            arithmetic=arithmetic,
         )
 
     def compare(

@@ -95,6 +95,8 @@ class Evidence:
     """Share of data with a shape above 0.7, whose IWAE says little about log p."""
     bounds: dict[int, Measure] = field(default_factory=dict)
     """IWAE-k for every k that was asked for; `iwae` is that of the largest."""
+    arithmetic: str = "float32"
+    """Of the matrix products, and what it costs where it is less than float32."""
     by_row: Tensor | None = field(default=None, compare=False, repr=False)
     """`iwae` of every row, [N], float64."""
 
@@ -125,6 +127,7 @@ class Evidence:
             "kl_per_latent": list(self.kl_per_latent),
             "samples": self.samples,
             "reference": self.reference,
+            "arithmetic": self.arithmetic,
         }
 
     def __str__(self) -> str:
@@ -140,7 +143,11 @@ class Evidence:
         parts = sorted(self.kl_per_latent, reverse=True)
         shown = " ".join(f"{v:.2f}" for v in parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" * (len(parts) > SHOWN))
         latents = [f"KL of each latent, largest first: {shown}"] if parts else []
-        return [*latents, *self._warnings, f"{self.elbo.n} data; densities with respect to {self.reference}"]
+        return [
+            *latents,
+            *self._warnings,
+            f"{self.elbo.n} data; densities with respect to {self.reference}; {self.arithmetic}",
+        ]
 
     @property
     def _warnings(self) -> list[str]:
@@ -169,6 +176,7 @@ def summarize(
     weighed: Weighed | None = None,
     samples: Sequence[int] = (),
     marginal: Tensor | None = None,
+    arithmetic: str = "float32",
 ) -> Evidence:
     """Turn per-datum bounds into an `Evidence`.
 
@@ -183,6 +191,7 @@ def summarize(
         weighed: from `weigh`, with the bounds for each of `samples`.
         samples: the k of each bound.
         marginal: from `surgery`.
+        arithmetic: what the products were computed in, in words.
     """
     nats, n = "nats/datum", len(per_datum.kl)
     iwae = Measure.mean_of(per_datum.iwae, nats)
@@ -210,6 +219,7 @@ def summarize(
         var=var,
         forecast_units=None if forecast_units is None else Measure(forecast_units, None, n, of),
         steps=Measure.mean_of(per_datum.steps, "gradient steps/datum") if per_datum.steps.any() else None,
+        arithmetic=arithmetic,
         marginal_kl=None if marginal is None else Measure.mean_of(marginal, f"nats, of {len(marginal)} rows"),
         **({} if weighed is None else _worth(weighed, samples)),
     )

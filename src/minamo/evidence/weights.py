@@ -26,6 +26,8 @@ BLOCK = 32
 
 Progress = Callable[[int, float, float], object]
 """Called with the number of rows done, and the mean so far and its standard error, nats per datum."""
+LogLikelihood = Callable[[Tensor, Tensor], Tensor]
+"""log p(x|z), [K, B], from x [B, D] and z [K, B, latent_dim], for K up to BLOCK and B up to ROWS."""
 
 
 class Weighed(NamedTuple):
@@ -52,6 +54,7 @@ def weigh(
     seed: int = 0,
     memory: int = MEMORY,
     progress: Progress | None = None,
+    log_px_z: LogLikelihood | None = None,
 ) -> Weighed:
     """Draw K = max(ks) times from q(z|x) for every row, and weigh the draws; densities are over data units.
 
@@ -65,6 +68,7 @@ def weigh(
         seed: of the noise.
         memory: bytes that may be held beside model and data.
         progress: called after every few rows.
+        log_px_z: in place of a minamo model's own, where there is a faster one of the same values.
 
     Raises:
         ConfigError: no k, or one below 1; a budget too small for one row.
@@ -82,7 +86,7 @@ def weigh(
         done = rows.stop
         if done > n:
             break
-        log_w = _weigh_batch(model, batch, rows, k, at_once, seed, whole)
+        log_w = _weigh_batch(model, batch, rows, k, at_once, seed, whole, log_px_z)
         whole.bounds[:, rows] = bounds_of(log_w, ks)
         whole.effective[rows], whole.pareto_k[rows] = effective_samples(log_w), pareto_k(log_w)
         if progress:
@@ -130,12 +134,21 @@ def _room(model: Judged, n: int) -> PerDatum | None:
     return PerDatum(j1, j2, iwae, z_mean, parts, steps)
 
 
-def _weigh_batch(model: Judged, batch: Batch, rows: slice, k: int, at_once: int, seed: int, whole: Weighed) -> Tensor:
+def _weigh_batch(
+    model: Judged,
+    batch: Batch,
+    rows: slice,
+    k: int,
+    at_once: int,
+    seed: int,
+    whole: Weighed,
+    fast: LogLikelihood | None,
+) -> Tensor:
     """Fill in what concerns single draws, and return log w [K, B], float64."""
     q, b = model.infer(batch), len(batch.x)
     log_w = torch.empty(k, b, dtype=torch.float64)
     j1, j2 = torch.zeros(2, b, dtype=torch.float64)
-    for some, log_w_some, log_px_z, kl in _draws(model, batch, q, rows, k, at_once, seed):
+    for some, log_w_some, log_px_z, kl in _draws(model, batch, q, rows, k, at_once, seed, fast):
         log_w[some] = log_w_some.double()
         if log_px_z is not None:
             j1 += log_px_z.double().sum(0) / k
@@ -154,7 +167,14 @@ def _weigh_batch(model: Judged, batch: Batch, rows: slice, k: int, at_once: int,
 
 
 def _draws(
-    model: Judged, batch: Batch, q: Distribution, rows: slice, k: int, at_once: int, seed: int
+    model: Judged,
+    batch: Batch,
+    q: Distribution,
+    rows: slice,
+    k: int,
+    at_once: int,
+    seed: int,
+    fast: LogLikelihood | None,
 ) -> Iterator[tuple[slice, Tensor, Tensor | None, Tensor]]:
     """Yield (which draws, log w, log p(x|z), KL), a few draws of all the rows at a time."""
     noise, other = RowNoise(seed, "weights", range(rows.start, rows.stop)), stream(seed, "weights of", rows.start)
@@ -167,7 +187,8 @@ def _draws(
         for first, z in zip(range(start, k, most), drawn(q, eps, other)[: k - start].split(most), strict=False):
             some = slice(first, first + len(z))
             if house and p is not None:
-                draw = Draw(z, model.likelihood(z).log_prob(batch.x), q, p)
+                log_px_z = model.likelihood(z).log_prob(batch.x) if fast is None else fast(batch.x, z)
+                draw = Draw(z, log_px_z, q, p)
                 yield some, draw.log_w, draw.log_px_z, draw.kl
             else:
                 yield some, model.log_joint(batch)(z) - q.log_prob(z), None, torch.zeros(())
