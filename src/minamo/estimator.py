@@ -310,7 +310,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             memory: bytes that may be held beside model and data.
             progress: see `minamo.evidence.weigh`.
         """
-        rows, ks = self.rows(X), [k] if isinstance(k, int) else sorted(set(k))
+        rows, ks = self.rows(X), sorted({int(each) for each in np.atleast_1d(np.asarray(k))})
         base: int = self.seed_ if seed is None else seed
         fast, arithmetic = fastest(self.model_, rows, ks[-1], memory, base)
         found = weigh(self.model_, rows, ks, seed=base, memory=memory, progress=progress, log_px_z=fast)

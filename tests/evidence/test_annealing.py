@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from minamo.batch import Batch
+from minamo.distributions import GaussianMixture
 from minamo.errors import ConfigError
 from minamo.evidence import Adapter, Annealing, Given, annealed, sandwich
 from minamo.evidence import hmc as hmc_module
 from minamo.evidence.annealing import Walk, widened
 from minamo.evidence.hmc import Path, at, transition
 from minamo.evidence.sandwich import both, simulated
-from minamo.families import Diagonal, FullCovariance
+from minamo.families import Diagonal, Flow, FullCovariance
 from minamo.posteriors import Exact
+from minamo.priors import Mixture
 from minamo.randomness import RowNoise
 from tests.evidence.test_gaps import amortized
 from tests.oracle.correlated import Correlated, correlated
@@ -167,6 +169,31 @@ def test_a_wider_start_is_another_path_to_the_same_number():
     close(found.log_p - truth.log_p, 0.0, se=0.01)
     q = Diagonal(2)(torch.zeros(3, 4))
     assert torch.equal(widened(q, 2.0).stddev, 2 * q.stddev)
+
+
+def test_a_start_that_is_no_normal():
+    """A flow as q, whose standard deviations are not known, and a mixture as prior, from which noise cannot be pushed.
+
+    With a linear decoder p(x) is a mixture of normals again.
+    """
+    truth = correlated(3, 6, 0.5, n=100)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        flow, prior = Flow(3).double(), Mixture(3, components=4).double()
+    bent = annealed(truth.model(amortized(truth, family=flow)), Given(truth.batch.x), Annealing(temperatures=40))
+    close((bent.log_p - truth.log_p).exp(), 1.0, se=0.1)
+    model = truth.model(amortized(truth))
+    model.prior = prior
+    p, eye = prior(), torch.eye(6, dtype=torch.float64)
+    parts = torch.distributions.MultivariateNormal(
+        prior.loc @ truth.w.T,
+        truth.w @ torch.diag_embed(prior.log_scale.exp() ** 2) @ truth.w.T + truth.sigma**2 * eye,
+    )
+    log_px = torch.logsumexp(prior.logits.log_softmax(0) + parts.log_prob(truth.batch.x[:, None]), 1).detach()
+    assert isinstance(p, GaussianMixture)
+    for start in ("prior", "posterior"):
+        found = annealed(model, Given(truth.batch.x), Annealing(temperatures=200, chains=6, start=start))
+        close(found.log_p - log_px, 0.0, se=0.03)
 
 
 @pytest.mark.parametrize(

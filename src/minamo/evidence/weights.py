@@ -81,7 +81,7 @@ def weigh(
     whole = Weighed(elbo.double(), bounds.double(), effective.double(), tail.double(), _room(model, n))
     at_once = decoded_at_once(model, source.n_columns, memory // 2)
     done = 0
-    for batch in source.batches(_rows(at_once, k, memory // 2)):
+    for batch in source.batches(_rows(model, source.n_columns, k, memory // 2)):
         rows = slice(done, done + len(batch.x))
         done = rows.stop
         if done > n:
@@ -120,9 +120,15 @@ def log_mean_exp(log_w: Tensor, dim: int) -> Tensor:
     return torch.logsumexp(log_w, dim) - math.log(log_w.shape[dim])
 
 
-def _rows(at_once: int, k: int, memory: int) -> int:
-    """How many rows to infer together: their weights are held in float64, and twice more while they are sorted."""
-    return max(1, min(ROWS, at_once, memory // (3 * 8 * k)))
+def _rows(model: Judged, n_columns: int, k: int, memory: int) -> int:
+    """How many rows to infer together, and to keep all weights of: in float64, and twice more while they are sorted.
+
+    64, but for a posterior that decodes several draws of each row to find q, or a budget that does not allow it.
+    """
+    inferred = decoded_at_once(model, n_columns, memory)
+    if isinstance(model, LatentVariableModel) and model.posterior.draws > 1:
+        inferred = decoded_at_once(model, n_columns, memory, slopes=True) // model.posterior.draws
+    return max(1, min(ROWS, inferred, memory // (3 * 8 * k)))
 
 
 def _room(model: Judged, n: int) -> PerDatum | None:
