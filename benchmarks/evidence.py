@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -20,7 +21,13 @@ from benchmarks import results
 from minamo import VAE, Measure, fast_cpu, load
 from minamo.evidence import Annealing, annealed, sandwich, weigh
 
-OPTIONS = {"latent_dim": 50, "hidden": (200, 200), "batch_size": 128, "binarize": "dynamic", "patience": None}
+OPTIONS: dict[str, Any] = {
+    "latent_dim": 50,
+    "hidden": (200, 200),
+    "batch_size": 128,
+    "binarize": "dynamic",
+    "patience": None,
+}
 K = 5000
 
 

@@ -76,7 +76,7 @@ print(between - before, peak() - before, budget)
 
 
 def test_an_evaluation_keeps_to_its_budget():
-    """24 rows of 20,000 columns, 32 draws each: decoded at once they would take 61 MB a tensor, of which there are some."""
+    """24 rows of 20,000 columns, 32 draws each: decoded at once, 61 MB for each of several tensors."""
     done = subprocess.run([sys.executable, "-c", BUDGET], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     weighed, annealed, budget = (int(word) for word in done.stdout.split())
