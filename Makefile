@@ -53,6 +53,9 @@ bench: $(BIN)/installed .venv-peers/installed
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/speed.py --peers-python .venv-peers/bin/python
 	$(BIN)/python benchmarks/to_100_nats.py --peers-python .venv-peers/bin/python
+	$(BIN)/python benchmarks/evidence.py
+	PYTHONPATH=src .venv-peers/bin/python -m benchmarks.peers.judge_pyro
+	PYTHONPATH=src .venv-peers/bin/python -m benchmarks.peers.judge_pythae
 
 clean:
 	rm -rf .venv .venv-peers runs

@@ -45,3 +45,40 @@ def test_it_is_really_measured(tmp_path, capsys):
     done = subprocess.run([sys.executable, "-c", MEASURE, *words], capture_output=True, text=True, check=False)
     assert 100 * MEGABYTE < int(done.stdout.splitlines()[-1]) < 600e6
     assert run(["evidence", str(tmp_path / "run")]) == 0
+
+
+BUDGET = """
+import re, torch
+from minamo import LatentVariableModel
+from minamo.evidence import Annealing, Given, annealed, weigh
+from minamo.families import Diagonal
+from minamo.likelihoods import Bernoulli
+from minamo.nets import Mlp
+from minamo.posteriors import Amortized
+from minamo.priors import StandardNormal
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+d, budget = 20_000, 50_000_000
+model = LatentVariableModel(
+    StandardNormal(4), Bernoulli(Mlp(4, d, (16,))), Amortized(Mlp(d, 8, (16,)), Diagonal(4))
+).eval()
+few, many = (Given((torch.rand(n, d) < 0.5).float()) for n in (1, 24))
+weigh(model, few, [2])
+annealed(model, few, Annealing(temperatures=2, chains=1))
+before = peak()
+weigh(model, many, [32], memory=budget)
+between = peak()
+annealed(model, many, Annealing(temperatures=2, chains=8, leapfrogs=1), memory=budget)
+print(between - before, peak() - before, budget)
+"""
+
+
+def test_an_evaluation_keeps_to_its_budget():
+    """24 rows of 20,000 columns, 32 draws each: decoded at once, 61 MB for each of several tensors."""
+    done = subprocess.run([sys.executable, "-c", BUDGET], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    weighed, annealed, budget = (int(word) for word in done.stdout.split())
+    assert 0.02 * budget < weighed < budget
+    assert 0.02 * budget < annealed < budget

@@ -5,7 +5,8 @@
     │   └── SupportError              a value lies where the likelihood gives no probability
     ├── ConfigError    (ValueError)   an option or a parameter has an impossible value
     ├── RunError       (OSError)      a run directory or a model file cannot be read or written
-    └── TrainingError  (ArithmeticError)  training met a non-finite bound and could not go on
+    ├── TrainingError  (ArithmeticError)  training met a non-finite bound and could not go on
+    └── EvidenceError  (ArithmeticError)  a measured number cannot be true
 
 A message is one line: what was expected, what arrived, what to do. The command line prints it on
 stderr and exits with 2.
@@ -39,6 +40,10 @@ class RunError(MinamoError, OSError):
 
 class TrainingError(MinamoError, ArithmeticError):
     """Training met a non-finite bound twice and stopped; what was saved is intact."""
+
+
+class EvidenceError(MinamoError, ArithmeticError):
+    """A measured number cannot be true: there is a bug in the model, the data or the estimator."""
 
 
 def unknown(kind: str, word: object, choices: Iterable[str]) -> ConfigError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,25 @@ from minamo.data.dataset import divisor_for
 from minamo.errors import ConfigError, DataError, RunError
 from minamo.evidence import (
     INFORMATION_ROWS,
+    MEMORY,
+    Comparison,
     Evidence,
     Gaps,
     chunks,
-    evaluate,
+    compare,
     gaps,
-    mutual_information,
     rows_at_once,
     summarize,
+    surgery,
+    weigh,
 )
+from minamo.evidence.weights import Progress
 from minamo.model import LatentVariableModel
 from minamo.plan import Plan, build, make_plan, refuse_unsupported, with_prior_alone
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
 from minamo.training import State, train
+from minamo.training.weighing import fastest
 
 ROWS_AT_ONCE = 1024
 OF_THE_PRIOR = (
@@ -343,22 +348,82 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Return the mean of `score_samples`, nats per datum: higher is better."""
         return float(self.score_samples(X).mean())
 
-    def evidence(self, X: Any, k: int = 100, *, seed: int | None = None) -> Evidence:
-        """Measure the fitted model on X: ELBO, J1, J2, IWAE-k, active units, with standard errors."""
-        rows = self.rows(X)
-        with drawing_from(stream(self.seed_ if seed is None else seed, "evidence")):
-            found = evaluate(self.model_, rows, k)
-            information = mutual_information(self.model_, rows.spread(INFORMATION_ROWS))
+    def evidence(
+        self,
+        X: Any,
+        k: int | Sequence[int] = 100,
+        *,
+        seed: int | None = None,
+        memory: int = MEMORY,
+        progress: Progress | None = None,
+    ) -> Evidence:
+        """Measure the fitted model on X: ELBO, J1, J2, IWAE-k, active units, with standard errors.
+
+        Args:
+            X: the data, or `Rows` that are ready.
+            k: draws of z for each row, or a list of such numbers: the bound is reported for each.
+            seed: of the draws; default `random_state`.
+            memory: bytes that may be held beside model and data.
+            progress: see `minamo.evidence.weigh`.
+        """
+        rows, ks = self.rows(X), sorted({int(each) for each in np.atleast_1d(np.asarray(k))})
+        base: int = self.seed_ if seed is None else seed
+        fast, arithmetic = fastest(self.model_, rows, ks[-1], memory, base)
+        found = weigh(self.model_, rows, ks, seed=base, memory=memory, progress=progress, log_px_z=fast)
+        with drawing_from(stream(base, "evidence")):
+            carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
+        assert found.per_datum is not None
         return summarize(
-            found,
-            information,
-            k,
+            found.per_datum,
+            carved.information,
+            ks[-1],
             rows.n_columns,
             self.model_.likelihood,
             self.schema_.unit,
             self.description_.get("forecast"),
             self.description_["params"]["prior"] if self.description_.get("ex_post") else None,
+            weighed=found,
+            samples=ks,
+            marginal=carved.marginal,
+            arithmetic=arithmetic,
         )
+
+    def compare(
+        self, other: VAE, X: Any, k: int = 100, *, names: tuple[str, str] = ("A", "B"), seed: int | None = None
+    ) -> Comparison:
+        """Compare this model with another by IWAE-k of the same rows of X, paired; see `minamo.evidence.compare`.
+
+        Raises:
+            DataError: X is not the same data to both, see `same_rows`.
+        """
+        rows = self.rows(X)
+        served = ((self, rows), (other, self.same_rows(other, rows, names)))
+        base: int = self.seed_ if seed is None else seed
+        first, second = (weigh(vae.model_, r, [k], seed=base).bounds[0] for vae, r in served)
+        return compare(first, second, names, f"iwae-{k}")
+
+    def same_rows(self, other: VAE, X: Any, names: tuple[str, str] = ("A", "B")) -> Rows:
+        """Serve X to another model so that the densities of both are of the same values.
+
+        The other may standardize otherwise; binarization is drawn once, by this model's seed.
+
+        Raises:
+            DataError: the columns differ, or densities are over other units, or only one of the two binarizes.
+        """
+        rows = self.rows(X)
+        for what, (first, second) in {
+            "columns": [vae.n_features_in_ for vae in (self, other)],
+            "a density over": [_reference(vae) for vae in (self, other)],
+            "binarization": ["none" if vae.prepare_.binarize == "none" else "drawn" for vae in (self, other)],
+        }.items():
+            if first != second:
+                raise DataError(
+                    f"the two models do not see the same data, so their numbers cannot be compared: {names[0]} has "
+                    f"{what}: {first}, {names[1]} has {what}: {second}"
+                )
+        drawn = other.prepare_.binarize != "none"
+        prepare = rows.prepare if drawn else replace(other.prepare_, divisor=rows.prepare.divisor)
+        return Rows(rows.x, prepare, rows.index.numpy())
 
     def gaps(
         self, X: Any, k: int = 100, *, seed: int | None = None, progress: Callable[[int], object] | None = None
@@ -442,6 +507,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _exact(self) -> LatentVariableModel:
         """The model in float64: answers for a row then do not depend on which rows stand beside it."""
         return copy.deepcopy(self.model_).double()
+
+
+def _reference(vae: VAE) -> str:
+    """What the density of a model is with respect to."""
+    measure = vae.model_.likelihood.measure
+    return measure if "counting" in measure else f"{measure} on {vae.schema_.unit}"
 
 
 def _like(values: Tensor, single: bool) -> np.ndarray:

@@ -122,3 +122,9 @@ class LatentVariableModel(nn.Module):
     def sample(self, n: int) -> Distribution:
         """Draw z ~ p(z) n times and return p(x|z): its `.mean` or its `.sample()` is [n, D]."""
         return self.likelihood(self.prior().sample(torch.Size([n])))
+
+    @torch.no_grad()
+    def simulate(self, n: int) -> tuple[Tensor, Tensor]:
+        """Draw z ~ p(z) and x ~ p(x|z), [n, latent_dim] and [n, D]: z is then an exact draw of p(z|x)."""
+        z = self.prior().sample(torch.Size([n]))
+        return z, self.likelihood(z).sample()

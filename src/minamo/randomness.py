@@ -8,10 +8,11 @@ globally and every number can be drawn again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def stream(seed: int, *name: object, device: str | torch.device = "cpu") -> torch.Generator:
@@ -43,3 +44,29 @@ def drawing_from(generator: torch.Generator) -> Iterator[None]:
     finally:
         generator.set_state(shared.get_state())
         shared.set_state(kept)
+
+
+class RowNoise:
+    """Standard normal numbers that belong to rows: those of a row depend on its number, not on the rows beside it.
+
+    Every call goes on in each row's own stream, so that the numbers of a row are the same however the rows are cut
+    into batches. They are drawn in float32, whatever they are used in: float32 and float64 see the same ones.
+
+    Args:
+        seed, name: of the streams.
+        rows: the numbers of the rows.
+
+    >>> together, alone = RowNoise(0, "law", range(5)), RowNoise(0, "law", [3])
+    >>> bool((together(7, 4)[:, 3] == alone(7, 4)[:, 0]).all())
+    True
+    """
+
+    def __init__(self, seed: int, name: str, rows: Iterable[int]):
+        self.generators = [stream(seed, name, int(row)) for row in rows]
+
+    def __call__(self, *shape: int) -> Tensor:
+        """Return [*shape[:-1], B, shape[-1]], the next numbers of each of the B rows."""
+        drawn = torch.empty(len(self.generators), *shape)
+        for row, generator in zip(drawn, self.generators, strict=True):
+            row.normal_(generator=generator)
+        return drawn.movedim(0, -2).contiguous()

@@ -16,6 +16,7 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 EVIDENCE = "evidence.json"
+MEASURED = "measured.jsonl"
 SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
 PSEUDO_INPUTS = "pseudo_inputs.png"
@@ -128,6 +129,14 @@ class Run:
     def save_evidence(self, found: dict[str, Any]) -> None:
         """Write what `minamo fit` measured at its end."""
         self._write_json(EVIDENCE, found)
+
+    def add_measured(self, found: dict[str, Any]) -> None:
+        """Append what `minamo evidence` measured, and on what, as one line."""
+        try:
+            with open(self.path / MEASURED, "a") as file:
+                file.write(json.dumps(found) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / MEASURED}: {error.strerror}") from error
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2) + "\n"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +13,13 @@ from minamo.cli import arguments as a
 from minamo.cli.progress import Count
 
 if TYPE_CHECKING:
+    from minamo.data import Rows
     from minamo.estimator import VAE
-    from minamo.evidence import Evidence
+    from minamo.evidence import Annealing, Evidence, Measure
+
+Table = list[tuple[str, "Measure"]]
+Part = tuple[dict[str, Any], Table, list[str]]
+"""What a further measure adds: to the JSON object, to the table, and below the table."""
 
 
 def evidence(
@@ -22,34 +28,73 @@ def evidence(
         str | None, typer.Argument(metavar="[SOURCE]", help="Default: the run's own data.", show_default=False)
     ] = None,
     split: a.SplitOption = None,
-    samples: Annotated[int, typer.Option(min=1, help="K, draws of z for each datum.")] = 100,
+    samples: Annotated[
+        str, typer.Option(help="K, draws of z for each datum; or a list such as 100,1000,5000.")
+    ] = "100",
     gaps: Annotated[
         bool, typer.Option("--gaps", help="Also split log p - ELBO into approximation and amortization gap.")
     ] = False,
+    ais: Annotated[bool, typer.Option("--ais", help="Also bound log p by annealed importance sampling.")] = False,
+    sandwich: Annotated[
+        int | None, typer.Option(min=2, help="Also bound log p from both sides, on N simulated data.", metavar="N")
+    ] = None,
+    calibration: Annotated[
+        int | None, typer.Option(min=100, help="Also test q(z|x) for being the posterior, on N of them.", metavar="N")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="OTHER", help="Also compare with another run, on the same rows.")
+    ] = None,
+    temperatures: Annotated[
+        int | None, typer.Option(min=1, help="Of --ais and --sandwich; default 500.", show_default=False)
+    ] = None,
+    chains: Annotated[
+        int | None, typer.Option(min=1, help="Of --ais and --sandwich; default 8.", show_default=False)
+    ] = None,
+    memory: Annotated[float, typer.Option(min=0.001, help="GB to be held beside model and data, at most.")] = 1.0,
     rows: Annotated[int | None, typer.Option(min=2, help="Measure so many rows only.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draws; default: the run's.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Measure a fitted model: ELBO, its two terms and IWAE-K, with standard errors."""
-    vae = a.open_model(run)
+    ks, vae = _counts(samples), a.open_model(run)
+    other = None if against is None else a.open_model(against)
     chosen = _choose(vae, run, source, split)
+    if other is not None:
+        _refuse_other_rows(vae, other, chosen.split, (str(run), str(against)))
     served = chosen.rows if rows is None else chosen.rows.spread(rows)
-    found = vae.evidence(served, samples, seed=seed)
-    ladder = None
+    budget, seeded = int(memory * 1e9), vae.seed_ if seed is None else seed
+    path = _path(temperatures, chains)
+    names = (str(run), str(against))
+    parts: list[Part] = []
+    # Refused, if at all, before the work begins.
+    theirs = None if other is None else vae.same_rows(other, served, names)
+    with Count(len(served), "rows") as count:
+        found = vae.evidence(served, ks, seed=seed, memory=budget, progress=_telling(count, ks[-1]))
+    _refuse_impossible(vae, chosen, found.iwae)
+    if ais:
+        parts.append(_annealed(vae, chosen, served, path, found, seeded, budget))
+    if sandwich:
+        parts.append(_sandwiched(vae, served, sandwich, path, seeded, budget))
+    if calibration:
+        parts.append(_calibrated(vae, served, calibration, seeded, budget))
+    if other is not None and theirs is not None:
+        parts.append(_compared(other, theirs, found, names, seeded, budget))
     if gaps:
         with Count(len(served), "rows") as count:
-            ladder = vae.gaps(served, samples, seed=seed, progress=count.show)
+            ladder = vae.gaps(served, ks[-1], seed=seed, progress=count.show)
+        parts.append(({"gaps": ladder.to_json()}, [], [str(ladder)]))
+    told = {**found.to_json(), "source": chosen.source, "split": chosen.split, "seed": seeded}
+    for part, _, _ in parts:
+        told |= part
     if as_json:
-        told = {**found.to_json(), "source": chosen.source, "split": chosen.split}
-        print(json.dumps(told if ladder is None else {**told, "gaps": ladder.to_json()}))
-        return
-    show(found, f"{chosen.source}, {chosen.split}")
-    if ladder is not None:
-        print(ladder)
+        print(json.dumps(told))
+    else:
+        show(found, f"{chosen.source}, {chosen.split}", parts)
+    _record(run, told)
 
 
-def show(found: Evidence, title: str) -> None:
-    """Print the table."""
+def show(found: Evidence, title: str, parts: list[Part] | None = None) -> None:
+    """Print the table, and what stands below it."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -57,12 +102,129 @@ def show(found: Evidence, title: str) -> None:
     table = Table(title=f"Evidence: {title}", box=box.SIMPLE_HEAD, title_justify="left")
     for name, side in (("measure", "left"), ("value ± standard error", "right"), ("unit", "left")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
-    for name, measure in found.measures.items():
-        table.add_row(f"iwae-{found.samples}" if name == "iwae" else name, str(measure), measure.unit)
+    for name, measure in [*found.shown, *(row for _, rows, _ in parts or [] for row in rows)]:
+        table.add_row(name, str(measure), measure.unit)
     console = Console(highlight=False)
     console.print(table)
-    for remark in found.remarks:
+    for remark in [*found.remarks, *(line for _, _, lines in parts or [] for line in lines)]:
         console.print(remark, soft_wrap=True)
+
+
+def _counts(samples: str) -> list[int]:
+    """The numbers of draws in a list such as 100,1000,5000."""
+    from minamo.errors import ConfigError
+
+    try:
+        ks = sorted({int(word) for word in samples.split(",")})
+    except ValueError:
+        ks = []
+    if not ks or ks[0] < 1:
+        raise ConfigError(f"--samples takes numbers of draws such as 100 or 100,1000,5000, got '{samples}'")
+    return ks
+
+
+def _path(temperatures: int | None, chains: int | None) -> Annealing:
+    """The defaults of annealing, but for what was asked."""
+    from minamo.evidence import Annealing
+
+    usual = Annealing()
+    return Annealing(temperatures or usual.temperatures, chains or usual.chains)
+
+
+def _telling(count: Count, k: int) -> Any:
+    return lambda done, mean, se: count.show(done, f"iwae-{k} {mean:.2f} ± {se:.2f} so far")
+
+
+def _annealed(
+    vae: VAE, chosen: a.Chosen, served: Rows, path: Annealing, known: Evidence, seed: int, memory: int
+) -> Part:
+    """Annealed importance sampling of the rows, and what it finds above the best of the other bounds."""
+    from minamo.evidence import Measure, annealed
+
+    with Count(len(served), "rows annealed") as count:
+        found = annealed(vae.model_, served, path, seed=seed, memory=memory, progress=count.show)
+    assert known.by_row is not None
+    log_p = Measure.mean_of(found.log_p, "nats/datum")
+    _refuse_impossible(vae, chosen, log_p)
+    table = [
+        (f"ais-{path.temperatures}", log_p),
+        (f"ais - iwae-{known.samples}", Measure.mean_of(found.log_p - known.by_row, "nats/datum, paired")),
+        ("effective_chains", Measure.mean_of(found.effective, f"of {path.chains} chains")),
+    ]
+    names = ("log_p", "above_iwae", "effective_chains")
+    plain = {name: measure.to_json() for name, (_, measure) in zip(names, table, strict=True)}
+    return {"ais": {**plain, "temperatures": path.temperatures, "chains": path.chains}}, table, []
+
+
+def _sandwiched(vae: VAE, served: Rows, n: int, path: Annealing, seed: int, memory: int) -> Part:
+    """Both bounds on data drawn from the model."""
+    from minamo.evidence import sandwich
+
+    with Count(n, "simulated data") as count:
+        found = sandwich(vae.model_, n, path, seed=seed, memory=memory, log_det=served.log_det, progress=count.show)
+    return {"sandwich": found.to_json()}, [], [str(found)]
+
+
+def _calibrated(vae: VAE, served: Rows, n: int, seed: int, memory: int) -> Part:
+    """Ranks on data drawn from the model, predictive coverage on the rows."""
+    from minamo.evidence import calibration, predictive_coverage
+
+    ranks = calibration(vae.model_, n, seed=seed, memory=memory)
+    cover = predictive_coverage(vae.model_, served, seed=seed, memory=memory)
+    plain = {**ranks.to_json(), "predictive_coverage": cover.to_json()}
+    return {"calibration": plain}, [("predictive_coverage", cover)], [str(ranks)]
+
+
+def _compared(other: VAE, theirs: Rows, found: Evidence, names: tuple[str, str], seed: int, memory: int) -> Part:
+    """The paired difference to another model."""
+    from minamo.evidence import compare, weigh
+
+    with Count(len(theirs), f"rows of {names[1]}") as count:
+        weighed = weigh(
+            other.model_, theirs, [found.samples], seed=seed, memory=memory, progress=_telling(count, found.samples)
+        )
+    assert found.by_row is not None
+    compared = compare(found.by_row, weighed.bounds[0], names, f"iwae-{found.samples}")
+    return {"comparison": compared.to_json()}, [], [str(compared)]
+
+
+def _refuse_impossible(vae: VAE, chosen: a.Chosen, log_p: Measure) -> None:
+    """Rows that a model has seen with the very bits they are judged by have no floor."""
+    from minamo.evidence import refuse_below_floor
+
+    how = vae.prepare_.binarize
+    if how == "dynamic" or (how == "fixed" and chosen.split != "train"):
+        refuse_below_floor(chosen.source, log_p)
+
+
+def _refuse_other_rows(vae: VAE, other: VAE, split: str, names: tuple[str, str]) -> None:
+    """Training and held-out rows are those of one run; of another they may be neither."""
+    from minamo.errors import DataError
+
+    if split not in ("train", "validation"):
+        return
+    for what, of in (
+        ("data", lambda v: v.description_["fingerprint"]),
+        ("held-out rows", lambda v: (v.validation, v.seed_)),
+    ):
+        if of(vae) != of(other):
+            raise DataError(
+                f"the {split} rows of {names[0]} are not those of {names[1]}, whose {what} differ: name a SOURCE that "
+                "neither was trained on, such as mnist --split test"
+            )
+
+
+def _record(run: Path, told: dict[str, Any]) -> None:
+    """Keep what was measured in the run; one that cannot be written to has still been measured."""
+    from minamo.errors import RunError
+    from minamo.run import Run
+
+    if run.is_file():
+        return
+    try:
+        Run.open(run).add_measured(told)
+    except RunError as error:
+        print(f"note: not kept in the run: {error}", file=sys.stderr)
 
 
 def _choose(vae: VAE, run: Path, source: str | None, split: str | None) -> a.Chosen:

@@ -78,10 +78,11 @@ class Count:
         if self.live:
             self.live.stop()
 
-    def show(self, done: int) -> None:
-        """Say how many are done, and what is left at this speed."""
+    def show(self, done: int, note: str = "") -> None:
+        """Say how many are done, what is left at this speed, and what is known so far."""
         now = time.monotonic()
         line = f"{self.what} {done:,} of {self.n:,}, {clock((now - self.started) * (self.n - done) / done)} left"
+        line += f", {note}" if note else ""
         if self.live:
             self.live.update(Text(line))
         elif now - self.printed > EVERY:

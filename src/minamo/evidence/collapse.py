@@ -8,14 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from minamo.batch import Source
-from minamo.evidence.bounds import NUMBERS_AT_ONCE
-from minamo.model import LatentVariableModel
-
 ACTIVE = 0.01
 """A latent is active if Var_x(E_q[z]) exceeds this (Burda et al., 2016)."""
-INFORMATION_ROWS = 1000
-"""Rows between which `mutual_information` tells: it compares every one with every other."""
 
 
 class Forecast(NamedTuple):
@@ -80,26 +74,3 @@ def forecast(x: Tensor, latent_dim: int, scale: float | None = None, *, binary: 
             threshold, why = scale**2, "scale^2"
     alive = min(int((values > threshold).sum()), latent_dim)
     return Forecast(alive, threshold, float(values[0]) if len(values) else 0.0, matrix, why)
-
-
-@torch.no_grad()
-def mutual_information(model: LatentVariableModel, source: Source) -> Tensor:
-    """I(n; z) = E[log q(z|x_n) - log (1/N) sum_m q(z|x_m)] between a row's number and its latent, a term for each row.
-
-    One draw for each of the first 1000 rows: hand over rows from all over the data. It cannot exceed log N: there it
-    says that a latent tells every row from every other. "ELBO surgery" (Hoffman, Johnson, 2016).
-
-    Returns:
-        [N], nats; their mean is the information.
-    """
-    batch = next(iter(source.batches(INFORMATION_ROWS)))
-    q = model.infer(batch)
-    z = q.sample()
-    n = len(z)
-    at_once = max(1, NUMBERS_AT_ONCE // z.numel())
-    terms = torch.empty(n, dtype=torch.float64)
-    for rows in torch.arange(n).split(at_once):
-        log_q = q.log_prob(z[rows][:, None])
-        own = log_q[torch.arange(len(rows)), rows]
-        terms[rows] = (own - torch.logsumexp(log_q, 1) + math.log(n)).double()
-    return terms

@@ -144,7 +144,7 @@ class CompiledStep:
         # No tensor twice: the compiler would take the two for one ever after.
         numbers = [torch.tensor(1e-3), torch.tensor(2.0), torch.tensor(0.5)]
         inputs = [*self._inputs(), *_some(bits), torch.arange(n), noise, *numbers]
-        with torch.no_grad(), _compiler_settings():
+        with torch.no_grad(), compiler_settings():
             from torch.fx.experimental.proxy_tensor import make_fx
 
             graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
@@ -204,7 +204,7 @@ class CompiledStep:
         with torch.enable_grad():
             names = (f"model.{name}" for name in (*self.learned_names, *self.rest_names))
             tensors = dict(zip(names, (*leaves, *inputs[3 * k : 3 * k + m]), strict=True))
-            j1, j2, grads = functional_call(_Calling(self.model, body), tensors, ())
+            j1, j2, grads = functional_call(Calling(self.model, body), tensors, ())
         with torch.no_grad():
             for weight, grad, a, b in zip(weights, grads, first, second, strict=True):
                 if grad is not None:
@@ -256,7 +256,7 @@ def _some(tensor: Tensor | None) -> list[Tensor]:
     return [] if tensor is None else [tensor]
 
 
-class _Calling(nn.Module):
+class Calling(nn.Module):
     """A module whose forward is any function of `model`: functional_call swaps its tensors meanwhile."""
 
     def __init__(self, model: nn.Module, body: Callable[[], Any]):
@@ -265,11 +265,12 @@ class _Calling(nn.Module):
         self.body = body
 
     def forward(self) -> Any:
+        """Call the function."""
         return self.body()
 
 
 @contextmanager
-def _compiler_settings() -> Iterator[None]:
+def compiler_settings() -> Iterator[None]:
     """SETTINGS in force; compiled code kept for the next run."""
     # Before the compiler is imported, which settles its folder then.
     named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
