@@ -27,7 +27,8 @@ def coupling(features: int, context: int = 0) -> LazyTransform:
 
     from minamo.nets.halves import Layer
 
-    return LazyComposedTransform(*(Layer(features, context, (i + 1) % 2, **_SIZES) for i in range(TRANSFORMS)))
+    layers = (Layer(features, context, (i + 1) % 2, **_SIZES) for i in range(TRANSFORMS))  # type: ignore[arg-type]
+    return LazyComposedTransform(*layers)
 
 
 def autoregressive(features: int) -> LazyTransform:
