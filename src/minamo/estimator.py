@@ -27,6 +27,7 @@ from minamo.evidence import (
     Comparison,
     Evidence,
     Gaps,
+    Kept,
     chunks,
     compare,
     gaps,
@@ -356,6 +357,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         seed: int | None = None,
         memory: int = MEMORY,
         progress: Progress | None = None,
+        kept: Callable[[str], Kept] | None = None,
     ) -> Evidence:
         """Measure the fitted model on X: ELBO, J1, J2, IWAE-k, active units, with standard errors.
 
@@ -365,11 +367,21 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             seed: of the draws; default `random_state`.
             memory: bytes that may be held beside model and data.
             progress: see `minamo.evidence.weigh`.
+            kept: given the arithmetic in words, where the evaluation goes on from if it is interrupted.
         """
         rows, ks = self.rows(X), sorted({int(each) for each in np.atleast_1d(np.asarray(k))})
         base: int = self.seed_ if seed is None else seed
         fast, arithmetic = fastest(self.model_, rows, ks[-1], memory, base)
-        found = weigh(self.model_, rows, ks, seed=base, memory=memory, progress=progress, log_px_z=fast)
+        found = weigh(
+            self.model_,
+            rows,
+            ks,
+            seed=base,
+            memory=memory,
+            progress=progress,
+            log_px_z=fast,
+            kept=kept(arithmetic) if kept else None,
+        )
         with drawing_from(stream(base, "evidence")):
             carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
         assert found.per_datum is not None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from minamo import model_file
 from minamo.errors import RunError
@@ -16,11 +21,47 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 EVIDENCE = "evidence.json"
+WEIGHTS = "weights.safetensors"
 MEASURED = "measured.jsonl"
 SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
 PSEUDO_INPUTS = "pseudo_inputs.png"
 CURVES = "curves.png"
+
+
+KEEP_EVERY = 10.0
+"""Seconds between two savings of an evaluation."""
+
+
+class KeptWeights:
+    """The file from which an evaluation that was interrupted goes on; a convenience: what cannot be kept is not.
+
+    Args:
+        path: the file.
+        of: what is evaluated, and how; a file that says anything else is not taken up.
+    """
+
+    def __init__(self, path: Path, of: dict[str, Any]):
+        self.path, self.of = path, of
+        self.saved = time.monotonic()
+
+    def load(self) -> tuple[dict[str, Tensor], int] | None:
+        """See `minamo.evidence.Kept`."""
+        if not self.path.exists():
+            return None
+        try:
+            tensors, header = model_file.read(self.path, "weights")
+        except RunError:
+            return None
+        return (tensors, header["done"]) if header["of"] == self.of else None
+
+    def save(self, tensors: dict[str, Tensor], done: int) -> None:
+        """See `minamo.evidence.Kept`; every ten seconds."""
+        if time.monotonic() - self.saved < KEEP_EVERY:
+            return
+        with suppress(RunError, OSError):
+            model_file.write(self.path, tensors, {"kind": "weights", "of": self.of, "done": done})
+        self.saved = time.monotonic()
 
 
 class Run:
@@ -137,6 +178,16 @@ class Run:
                 file.write(json.dumps(found) + "\n")
         except OSError as error:
             raise RunError(f"cannot write {self.path / MEASURED}: {error.strerror}") from error
+
+    def kept_weights(self, of: dict[str, Any]) -> KeptWeights:
+        """Return where an evaluation of this run's model goes on from."""
+        model = hashlib.sha256(self.model.read_bytes()).hexdigest()
+        return KeptWeights(self.path / WEIGHTS, {**of, "model": model})
+
+    def forget_weights(self) -> None:
+        """The evaluation has ended."""
+        with suppress(OSError):
+            (self.path / WEIGHTS).unlink(missing_ok=True)
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2) + "\n"

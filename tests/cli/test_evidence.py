@@ -118,3 +118,33 @@ def test_a_number_below_the_floor_is_refused(runs, capsys, monkeypatch):
     # Four bits are log 16 = 2.77 nats at most, far below 45.53.
     monkeypatch.setattr("minamo.evidence.floors.FLOORS", {"grey.npy": (45.53, 0.11)})
     refused(capsys, ["evidence", runs / "grey"], "below 45.53", "the number is a bug", folder=runs)
+
+
+def test_an_evaluation_goes_on_where_it_was_interrupted(runs, capsys, monkeypatch):
+    """The same command again takes the rows up that it has; another seed, or a damaged file, begins anew."""
+    from minamo import run as runs_of
+    from minamo.evidence import weights
+
+    words, kept = [runs / "a", "--split", "train", "--samples", "30"], runs / "a" / "weights.safetensors"
+    whole = measured(capsys, *words)
+    monkeypatch.setattr(runs_of, "KEEP_EVERY", 0.0)
+    plain, weighed = weights._weigh_batch, []
+
+    def weigh_batch(model, batch, rows, *rest):
+        if rows.start >= 64 and interrupt:
+            raise KeyboardInterrupt
+        weighed.append(rows.start)
+        return plain(model, batch, rows, *rest)
+
+    monkeypatch.setattr(weights, "_weigh_batch", weigh_batch)
+    for more, begins in ((["--seed", "5"], 0), ([], 64)):
+        interrupt = True
+        assert run(["evidence", *(str(w) for w in words)]) == 130
+        assert kept.exists()
+        interrupt, weighed = False, []
+        found = measured(capsys, *words, *more)
+        assert weighed[0] == begins
+        assert not kept.exists()
+    assert found == whole
+    kept.write_bytes(b"damaged")
+    assert measured(capsys, *words) == whole

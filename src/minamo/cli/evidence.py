@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from minamo.estimator import VAE
     from minamo.evidence import Annealing, Evidence, Measure
 
+SAMPLED = 1000
+"""Rows by which an interrupted evaluation knows its data again."""
 Table = list[tuple[str, "Measure"]]
 Part = tuple[dict[str, Any], Table, list[str]]
 """What a further measure adds: to the JSON object, to the table, and below the table."""
@@ -68,8 +70,10 @@ def evidence(
     parts: list[Part] = []
     # Refused, if at all, before the work begins.
     theirs = None if other is None else vae.same_rows(other, served, names)
+    of = {"source": chosen.source, "split": chosen.split, "rows": len(served), "samples": ks, "seed": seeded}
     with Count(len(served), "rows") as count:
-        found = vae.evidence(served, ks, seed=seed, memory=budget, progress=_telling(count, ks[-1]))
+        telling = _telling(count, ks[-1])
+        found = vae.evidence(served, ks, seed=seed, memory=budget, progress=telling, kept=_kept(run, served, of))
     _refuse_impossible(vae, chosen, found.iwae)
     if ais:
         parts.append(_annealed(vae, chosen, served, path, found, seeded, budget))
@@ -91,6 +95,19 @@ def evidence(
     else:
         show(found, f"{chosen.source}, {chosen.split}", parts)
     _record(run, told)
+
+
+def _kept(run: Path, served: Rows, of: dict[str, Any]) -> Any:
+    """Where the evaluation of a run goes on from after an interruption, given its arithmetic."""
+    import hashlib
+
+    from minamo.run import Run
+
+    if run.is_file():
+        return None
+    some = next(served.spread(SAMPLED).batches(SAMPLED))
+    of = {**of, "data": hashlib.sha256(some.x.numpy().tobytes()).hexdigest()}
+    return lambda arithmetic: Run.open(run).kept_weights({**of, "arithmetic": arithmetic})
 
 
 def show(found: Evidence, title: str, parts: list[Part] | None = None) -> None:
@@ -221,6 +238,7 @@ def _record(run: Path, told: dict[str, Any]) -> None:
 
     if run.is_file():
         return
+    Run.open(run).forget_weights()
     try:
         Run.open(run).add_measured(told)
     except RunError as error:

@@ -33,5 +33,6 @@ from minamo.evidence.surgery import INFORMATION_ROWS as INFORMATION_ROWS
 from minamo.evidence.surgery import Surgery as Surgery
 from minamo.evidence.surgery import mutual_information as mutual_information
 from minamo.evidence.surgery import surgery as surgery
+from minamo.evidence.weights import Kept as Kept
 from minamo.evidence.weights import Weighed as Weighed
 from minamo.evidence.weights import weigh as weigh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -30,6 +30,18 @@ LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 """log p(x|z), [K, B], from x [B, D] and z [K, B, latent_dim], for K up to BLOCK and B up to ROWS."""
 
 
+class Kept(Protocol):
+    """Where an evaluation that is interrupted goes on from."""
+
+    def load(self) -> tuple[dict[str, Tensor], int] | None:
+        """Return what was found of the first rows, and of how many, or None."""
+        ...
+
+    def save(self, tensors: dict[str, Tensor], done: int) -> None:
+        """Keep what has been found so far; called after every few rows."""
+        ...
+
+
 class Weighed(NamedTuple):
     """What K draws say of each row; float64, nats."""
 
@@ -44,6 +56,12 @@ class Weighed(NamedTuple):
     per_datum: PerDatum | None
     """J1, J2 and the posterior means, of a model of minamo's."""
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them by name, in the same memory."""
+        own = {} if self.per_datum is None else self.per_datum._asdict()
+        return {k: v for k, v in (self._asdict() | own).items() if isinstance(v, Tensor)}
+
 
 @torch.no_grad()
 def weigh(
@@ -55,6 +73,7 @@ def weigh(
     memory: int = MEMORY,
     progress: Progress | None = None,
     log_px_z: LogLikelihood | None = None,
+    kept: Kept | None = None,
 ) -> Weighed:
     """Draw K = max(ks) times from q(z|x) for every row, and weigh the draws; densities are over data units.
 
@@ -69,6 +88,7 @@ def weigh(
         memory: bytes that may be held beside model and data.
         progress: called after every few rows.
         log_px_z: in place of a minamo model's own, where there is a faster one of the same values.
+        kept: what is found is kept there as it comes, and rows that it has already are not weighed again.
 
     Raises:
         ConfigError: no k, or one below 1; a budget too small for one row.
@@ -80,21 +100,35 @@ def weigh(
     elbo, effective, tail, bounds = torch.empty(n), torch.empty(n), torch.empty(n), torch.empty(len(ks), n)
     whole = Weighed(elbo.double(), bounds.double(), effective.double(), tail.double(), _room(model, n))
     at_once = decoded_at_once(model, source.n_columns, memory // 2)
-    done = 0
+    done, begun = 0, _taken_up(whole, kept)
     for batch in source.batches(_rows(model, source.n_columns, k, memory // 2)):
         rows = slice(done, done + len(batch.x))
         done = rows.stop
         if done > n:
             break
+        if done <= begun:
+            continue
         log_w = _weigh_batch(model, batch, rows, k, at_once, seed, whole, log_px_z)
         whole.bounds[:, rows] = bounds_of(log_w, ks)
         whole.effective[rows], whole.pareto_k[rows] = effective_samples(log_w), pareto_k(log_w)
+        if kept:
+            kept.save(whole.tensors, done)
         if progress:
             so_far = whole.bounds[ks.index(k), :done] + source.log_det
             progress(done, float(so_far.mean()), float(so_far.std() / math.sqrt(done)) if done > 1 else math.nan)
     if done != n:
         raise DataError(f"the source says that it has {n} rows and served {done}: every row must be served once")
     return _in_data_units(whole, source.log_det, ks.index(k))
+
+
+def _taken_up(whole: Weighed, kept: Kept | None) -> int:
+    """Fill in what was found before an interruption; return of how many rows."""
+    before = kept.load() if kept else None
+    if before is None:
+        return 0
+    for name, tensor in whole.tensors.items():
+        tensor.copy_(before[0][name])
+    return before[1]
 
 
 def bounds_of(log_w: Tensor, ks: Sequence[int]) -> Tensor:
