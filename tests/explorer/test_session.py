@@ -88,7 +88,9 @@ def test_the_download_holds_what_is_shown(session, vae):
         assert np.array_equal(found["z"], z)
 
 
-@pytest.mark.parametrize("z", [[[1, 2]], [["a"] * 6], [[float("nan")] * 6], [[1e9] * 6], [], None, "x", [[0.0] * 6] * 999])
+@pytest.mark.parametrize(
+    "z", [[[1, 2]], [["a"] * 6], [[float("nan")] * 6], [[1e9] * 6], [], None, "x", [[0.0] * 6] * 999]
+)
 def test_a_bad_z_is_refused(session, z):
     with pytest.raises(DataError):
         session.decode(z)
@@ -97,7 +99,14 @@ def test_a_bad_z_is_refused(session, z):
 def test_non_images_are_refused():
     bomb = io.BytesIO()
     Image.new("L", (5000, 10)).save(bomb, "PNG")
-    for content in (b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, bomb.getvalue(), b"GIF89a" + b"\xff" * 50, b"%PDF-1.4"):
+    for content in (
+        b"",
+        b"hello",
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
+        bomb.getvalue(),
+        b"GIF89a" + b"\xff" * 50,
+        b"%PDF-1.4",
+    ):
         with pytest.raises(DataError):
             read_image(content, (8, 8))
     with pytest.raises(DataError, match="expected 3 numbers, got 2"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_it_can_be_read_aloud(pages):
     found = Tags(pages[1])
     assert found.count("h1") == 1
     headings = [int(tag[1]) for tag, _ in found.tags if re.fullmatch(r"h\d", tag)]
-    assert all(b - a <= 1 for a, b in zip(headings, headings[1:], strict=False))
+    assert all(b - a <= 1 for a, b in pairwise(headings))
     assert all(attributes.get("alt") for tag, attributes in found.tags if tag == "img")
     assert all(attributes.get("scope") for tag, attributes in found.tags if tag == "th")
     assert all(a.get("aria-label") for _, a in found.tags if a.get("role") in ("img", "region"))
@@ -107,7 +108,12 @@ def test_it_can_be_read_aloud(pages):
 
 def test_a_table_has_its_columns_and_components(pages):
     text = Tags(pages[1]).text
-    for words in ("Columns: data beside the model", "decoded means of the components", "Worst explained", "fingerprint"):
+    for words in (
+        "Columns: data beside the model",
+        "decoded means of the components",
+        "Worst explained",
+        "fingerprint",
+    ):
         assert words in text
 
 

@@ -24,7 +24,9 @@ def runs(tmp_path_factory):
     }.items():
         assert run(["fit", *common, *words, "-o", str(folder / name)]) == 0
     np.save(folder / "other.npy", load("digits").x[:300])
-    assert run(["fit", str(folder / "other.npy"), "--latent", "2", "--max-epochs", "1", "-o", str(folder / "other")]) == 0
+    assert (
+        run(["fit", str(folder / "other.npy"), "--latent", "2", "--max-epochs", "1", "-o", str(folder / "other")]) == 0
+    )
     return folder
 
 

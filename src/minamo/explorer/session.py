@@ -16,8 +16,8 @@ from minamo.batch import Batch
 from minamo.data.dataset import as_dataset
 from minamo.data.rows import Rows
 from minamo.errors import DataError, RunError
-from minamo.evidence import evaluate
 from minamo.estimator import VAE
+from minamo.evidence import evaluate
 from minamo.randomness import drawing_from, stream
 from minamo.report import column_names, grid, intensities, is_picture, open_run
 from minamo.report.opened import at, read, spread_rows, thin
@@ -252,14 +252,18 @@ class Session:
         served = self.found.served
         if self._usual is None and served is not None:
             with drawing_from(stream(self.vae.seed_, "explore", "usual")):
-                self._usual = evaluate(self.vae.model_, served.judged.spread(SURPRISE_ROWS), SURPRISE_DRAWS).iwae.numpy()
+                self._usual = evaluate(
+                    self.vae.model_, served.judged.spread(SURPRISE_ROWS), SURPRISE_DRAWS
+                ).iwae.numpy()
         return self._usual
 
     def _shown(self, x: np.ndarray) -> Any:
         """One datum: a PNG as a data URL, or a list of values."""
-        return _url(grid(intensities(self.vae, x[None]), self.vae.schema_.shape, 1)) if is_picture(self.vae) else [
-            float(f"{v:.5g}") if math.isfinite(v) else None for v in x[:200]
-        ]
+        return (
+            _url(grid(intensities(self.vae, x[None]), self.vae.schema_.shape, 1))
+            if is_picture(self.vae)
+            else [float(f"{v:.5g}") if math.isfinite(v) else None for v in x[:200]]
+        )
 
     def _pictured(self, x: np.ndarray) -> dict[str, Any]:
         """Several data: one sheet, or a list of rows."""

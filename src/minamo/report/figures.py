@@ -6,6 +6,7 @@ Plotly understands a little HTML in the texts of a figure, so `<`, `>` and `&` o
 from __future__ import annotations
 
 import html
+from itertools import pairwise
 from typing import Any
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f", "#b8a100", "#004d40")
@@ -58,10 +59,9 @@ def learning(curves: dict[str, Any]) -> dict[str, Figure]:
         made["layout"]["shapes"] = [_upright(e, "dot", "#999999") for e in curves.get("falls", [])]
         if best:
             made["layout"]["shapes"].append(_upright(best, "dash", COLORS[5]))
-            made["layout"]["annotations"] = [
-                {"x": best, "y": 1, "yref": "paper", "text": f"best: epoch {best}", "showarrow": False, "yanchor": "top",
-                 "xanchor": "right" if best > curves["epoch"][-1] / 2 else "left"}
-            ]  # fmt: skip
+            side = "right" if best > curves["epoch"][-1] / 2 else "left"
+            words = {"text": f"best: epoch {best}", "showarrow": False, "xanchor": side, "yanchor": "top"}
+            made["layout"]["annotations"] = [{"x": best, "y": 1, "yref": "paper", **words}]
         if name != "kl":
             made["layout"]["yaxis"]["range"] = _without_the_start([v for line in lines for v in line["y"]])
         found[name] = made
@@ -105,13 +105,15 @@ def latent_map(seen: dict[str, Any]) -> Figure:
     else:
         traces.append(_points(seen, range(len(seen["x"])), "data", COLORS[0], False))
     first, second = seen["latents"]
-    return figure(traces, x=f"E[z{first}]", y=f"E[z{second}]", height=520, showlegend=len(traces) > 1, hovermode="closest")
+    return figure(
+        traces, x=f"E[z{first}]", y=f"E[z{second}]", height=520, showlegend=len(traces) > 1, hovermode="closest"
+    )
 
 
 def column(one: dict[str, Any]) -> Figure:
     """The distribution of one column: data as bars, the model as a line of steps."""
     edges = one["edges"]
-    middle = [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
+    middle = [(a + b) / 2 for a, b in pairwise(edges)]
     data = {"type": "bar", "name": "data", "x": middle, "y": one["data"], "marker": {"color": COLORS[4]}}
     model = {"type": "scatter", "mode": "lines", "name": "model", "x": middle, "y": one["model"],
              "line": {"shape": "hvh", "color": COLORS[5]}}  # fmt: skip
@@ -122,7 +124,9 @@ def traversal(told: dict[str, Any], i: int) -> Figure:
     """How every column moves with latent i of a table's traversals: each against its own range."""
     lines = []
     for c, name in enumerate(told["names"]):
-        lines.append(_line(told["z"][i], [step[c] for step in told["values"][i]], escaped(name), COLORS[c % len(COLORS)]))
+        lines.append(
+            _line(told["z"][i], [step[c] for step in told["values"][i]], escaped(name), COLORS[c % len(COLORS)])
+        )
     return figure(lines, x=f"z{told['latents'][i]}", y="decoded mean, data units", height=280)
 
 

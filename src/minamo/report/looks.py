@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from minamo.estimator import VAE
 from minamo.evidence import PerDatum, evaluate
 from minamo.evidence.collapse import ACTIVE
-from minamo.estimator import VAE
 from minamo.priors import Mixture, Vamp
 from minamo.randomness import drawing_from, stream
 from minamo.report.opened import Served, at
@@ -154,7 +154,7 @@ def components(vae: VAE) -> dict[str, Any] | None:
 
 
 def worst(vae: VAE, served: Served, judged: PerDatum) -> dict[str, Any]:
-    """The rows with the lowest log p, measured again with many draws: the few draws that found them were unlucky too."""
+    """The rows with the lowest log p, measured again with many draws: the few that found them were unlucky too."""
     order = judged.iwae.argsort()[: fitting(vae, WORST * 2) // 2 or 1 if is_picture(vae) else WORST]
     rows = at(served.judged, order.numpy())
     with drawing_from(stream(vae.seed_, "report", "worst")):
@@ -197,7 +197,10 @@ def columns(vae: VAE, served: Served) -> dict[str, Any] | None:
     distance = np.array([_distance(x[:, j], new[:, j]) for j in range(x.shape[1])])
     names, told = column_names(vae), []
     for j in np.argsort(-distance, kind="stable")[:COLUMNS]:
-        low, high = min(x[:, j].min(), *np.percentile(new[:, j], [0.5])), max(x[:, j].max(), *np.percentile(new[:, j], [99.5]))
+        low, high = (
+            min(x[:, j].min(), *np.percentile(new[:, j], [0.5])),
+            max(x[:, j].max(), *np.percentile(new[:, j], [99.5])),
+        )
         edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
         told.append(
             {
@@ -215,7 +218,11 @@ def columns(vae: VAE, served: Served) -> dict[str, Any] | None:
 
 def _mean(x: np.ndarray) -> dict[str, Any]:
     """A mean with its standard error."""
-    return {"value": plain(float(x.mean())), "se": plain(float(x.std(ddof=1) / math.sqrt(len(x)))) if len(x) > 1 else None}
+    se = float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
+    return {
+        "value": plain(float(x.mean())),
+        "se": plain(se),
+    }
 
 
 def _distance(x: np.ndarray, y: np.ndarray) -> float:

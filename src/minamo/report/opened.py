@@ -162,5 +162,3 @@ def _said(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-

@@ -112,7 +112,11 @@ def _pictures(summary: dict[str, Any]) -> dict[str, str | None]:
 
 def _lines(curves: dict[str, Any]) -> list[list[str]]:
     """Some epochs as numbers, the first, the last and the best among them, below a line of titles."""
-    names = [n for n in ("epoch", "elbo", "reconstruction", "kl", "validation_elbo", "training_elbo", "kl_weight") if n in curves]
+    names = [
+        n
+        for n in ("epoch", "elbo", "reconstruction", "kl", "validation_elbo", "training_elbo", "kl_weight")
+        if n in curves
+    ]
     n = len(curves["epoch"])
     places = set(np.linspace(0, n - 1, min(n, LINES)).round().astype(int).tolist())
     best = (curves.get("best_epoch") or [None])[-1]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minamo.errors import DataError
+from minamo.estimator import VAE
 from minamo.evidence import evaluate
 from minamo.evidence.comparison import compare
-from minamo.estimator import VAE
 from minamo.plan import split
 from minamo.randomness import drawing_from, stream
 from minamo.report.opened import Opened, read
