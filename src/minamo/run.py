@@ -27,6 +27,7 @@ SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
 PSEUDO_INPUTS = "pseudo_inputs.png"
 CURVES = "curves.png"
+REPORT = "report.html"
 
 
 KEEP_EVERY = 10.0
@@ -188,6 +189,18 @@ class Run:
         """The evaluation has ended."""
         with suppress(OSError):
             (self.path / WEIGHTS).unlink(missing_ok=True)
+
+    def measured(self, epochs: int) -> dict[str, Any] | None:
+        """Return what was measured on the weights after so many epochs, or None if that is not on record."""
+        try:
+            found = json.loads((self.path / EVIDENCE).read_text())
+            return found if found["epochs"] == epochs else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def what_is_there(self) -> list[str]:
+        """The files that a run has, by name, of those that say something about it."""
+        return [name for name in (CONFIG, LOG, MODEL) if (self.path / name).is_file()]
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2) + "\n"

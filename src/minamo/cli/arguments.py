@@ -82,9 +82,10 @@ def choose(vae: VAE, source: str, split: str | None = None, own: bool = False) -
 
 
 def intensities(vae: VAE, x: np.ndarray) -> np.ndarray:
-    """Bring pictures of other units than [0, 1] to it, by the range of the data the model was fitted on."""
-    low, high = vae.description_["range"]
-    return x if low >= 0 and high <= 1 else (x - low) / (high - low)
+    """See `minamo.report.intensities`, which is imported when it is used: the help does not wait for it."""
+    from minamo.report import intensities
+
+    return intensities(vae, x)
 
 
 def absolute(source: str) -> str:
@@ -129,13 +130,16 @@ def write_picture(path: Path, vae: VAE, picture: Any) -> None:
 
 def is_picture(vae: VAE) -> bool:
     """Whether a datum can be shown as an image."""
-    shape = vae.schema_.shape
-    return vae.schema_.kind == "image" and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
+    from minamo.report import is_picture
+
+    return is_picture(vae)
 
 
 def column_names(vae: VAE) -> list[str]:
     """One name for each column of the data."""
-    return list(vae.schema_.names) or [f"x{j}" for j in range(vae.schema_.n_columns)]
+    from minamo.report import column_names
+
+    return column_names(vae)
 
 
 def latent_names(vae: VAE) -> list[str]:

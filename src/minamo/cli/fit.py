@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minamo.data import Dataset, Rows
     from minamo.estimator import VAE
     from minamo.plan import Plan
+    from minamo.report import Served
     from minamo.run import Run
     from minamo.training import State
 
@@ -215,8 +216,10 @@ def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
     if floor:
         print(f"warning: {floor}", file=sys.stderr)
     found = vae.evidence(_shown_rows(vae, plan))
-    run.save_evidence(found.to_json())
+    measured = {**found.to_json(), "epochs": state.epoch}
+    run.save_evidence(measured)
     _draw(run, vae, plan, state)
+    _report(run, vae, plan, measured)
     show(found, f"{plan.watch_name} rows")
     print(f"{run.path}: " + ", ".join(sorted(p.name for p in run.path.iterdir() if not p.name.startswith("."))))
 
@@ -241,6 +244,35 @@ def _draw(run: Run, vae: VAE, plan: Plan, state: State) -> None:
             pictures[PSEUDO_INPUTS] = grid(a.intensities(vae, u), shape)
     for name, content in pictures.items():
         write_atomically(run.place(name), lambda file, content=content: file.write(content))
+
+
+def _report(run: Run, vae: VAE, plan: Plan, measured: dict[str, Any]) -> None:
+    """Write the page; what cannot be made is said in it, and no fit fails for the sake of a page."""
+    from minamo.files import write_atomically
+    from minamo.report import Opened, render, summarize
+    from minamo.run import REPORT
+
+    try:
+        found = Opened(run.path, run.config, run.history(), vae, _served(run, vae, plan))
+        page = render(summarize(found, measured)).encode()
+        write_atomically(run.place(REPORT), lambda file: file.write(page))
+    except Exception as error:
+        print(f"note: {REPORT} could not be written ({error}); minamo report {run.path} tries again", file=sys.stderr)
+
+
+def _served(run: Run, vae: VAE, plan: Plan) -> Served:
+    """The rows that a report looks at, from the data that are in memory already."""
+    import numpy as np
+
+    from minamo.data import Rows
+    from minamo.data.labels import labels
+    from minamo.randomness import stream
+    from minamo.report.opened import Served, spread_rows, thin
+
+    part, n = vae.description_["data"]["part"], len(plan.rows.x)
+    some = Rows(plan.rows.x, plan.rows.prepare, thin(np.arange(n), spread_rows(vae)), own=True)
+    spread = some.drawn_once(stream(vae.seed_, "binarize", part))
+    return Served(_shown_rows(vae, plan), plan.watch_name, spread, labels(run.config["source"], part, n))
 
 
 def _shown_rows(vae: VAE, plan: Plan) -> Rows:

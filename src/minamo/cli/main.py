@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from minamo.cli import data, encode, evidence, fit, reconstruct, sample, score
+from minamo.cli import data, encode, evidence, explore, fit, reconstruct, report, sample, score
 from minamo.cli.arguments import INTERRUPTED
 from minamo.errors import MinamoError
 
@@ -26,6 +26,8 @@ app.command("sample")(sample.sample)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("encode")(encode.encode)
 app.command("score")(score.score)
+app.command("report")(report.report)
+app.command("explore")(explore.explore)
 app.command("data")(data.data)
 
 ClickException: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

@@ -84,7 +84,10 @@ class Rows:
         """Return n rows at equal distances, or all where there are fewer."""
         if n >= len(self):
             return self
-        places = torch.arange(n) * len(self) // n
+        return self.take(torch.arange(n) * len(self) // n)
+
+    def take(self, places: Tensor) -> Rows:
+        """Return the rows at `places`, int64 in range(len(self))."""
         some = Rows(self.x, self.prepare, self.index[places].numpy())
         some.single, some.numbers = self.single, None if self.numbers is None else self.numbers[places]
         return some
