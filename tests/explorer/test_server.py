@@ -109,8 +109,10 @@ def test_a_thousand_malformed_requests(port):
     """Cut, garbled and absurd: every one is answered or hung up on, and the server still decodes, as fast as before."""
     chance = random.Random(0)
     good = f"POST /api/decode HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-    bodies = ["{", "[]", "null", '{"z": 3}', '{"z": [[1e400]]}', '{"z": [[NaN,0,0,0,0,0]]}', '{"z": {"a": 1}}',
-              "[" * 5000, '{"z": [[0,0,0,0,0,0]], "seed": 1e300}', '{"z": [[0,0,0,0,0,0]], "seed": "a"}', "\x00\xff"]  # fmt: skip
+    bodies = [
+        *("{", "[]", "null", '{"z": 3}', '{"z": [[1e400]]}', '{"z": [[NaN,0,0,0,0,0]]}', '{"z": {"a": 1}}'),
+        *("[" * 5000, '{"z": [[0,0,0,0,0,0]], "seed": 1e300}', '{"z": [[0,0,0,0,0,0]], "seed": "a"}', "\x00\xff"),
+    ]
     places = ["/api/decode", "/api/path", "/api/sample", "/api/encode", "/api/shown.npz"]
     for i in range(1000):
         body = chance.choice(bodies).encode("latin-1")
