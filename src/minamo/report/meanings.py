@@ -17,7 +17,10 @@ MEANINGS = {
     "var": "sigma^2 of the normal likelihood.",
     "forecast_units": "How many latents a linear decoder could keep alive, computed before training.",
     "steps": "Gradient steps that the posterior took.",
-    "aggregate_kl": "How far the aggregated posterior lies from the prior: what samples from the prior miss.",
+    "marginal_kl": "How far the aggregated posterior lies from the prior: what samples from the prior miss.",
+    "effective_samples": "How many equally weighted draws say as much as the {samples} that were made.",
+    "pareto_k": "How heavy the tail of the importance weights is; above 0.7 their mean cannot be relied on.",
+    "unreliable": "Share of data for which that is so: their log p may be well above the bound.",
 }
 """By the name of a measure; `{samples}` is K."""
 
@@ -25,5 +28,5 @@ MEANINGS = {
 def meaning(name: str, samples: object) -> str:
     """The sentence for a measure, or an empty one where none is known."""
     if name.startswith("iwae"):
-        return MEANINGS["iwae"].format(samples=name.partition("-")[2] or samples)
-    return MEANINGS.get(name, "")
+        samples, name = name.partition("-")[2] or samples, "iwae"
+    return MEANINGS.get(name, "").format(samples=samples)
