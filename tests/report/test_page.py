@@ -83,6 +83,15 @@ def test_inside_the_figures_too(pages):
     assert not any("<" in title for title in titles)
 
 
+def test_no_two_elements_have_one_id(pages):
+    """A chart is drawn into the element of its id: with a section of the same name it stood above its own text."""
+    for page in pages:
+        ids = [attributes["id"] for _, attributes in Tags(page).tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        figures = json.loads(next(text for text in Tags(page).raw if text.startswith('{"r0-')))
+        assert set(figures) <= set(ids)
+
+
 def test_nothing_is_fetched(pages):
     for page in pages:
         found = Tags(page)

@@ -61,8 +61,9 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
     """What the template shows of a run; its figures go to `drawn` by their id."""
 
     def draw(name: str, figure: figures.Figure, label: str) -> dict[str, str]:
-        drawn[f"{key}-{name}"] = figure
-        return {"id": f"{key}-{name}", "label": label, "height": figure["layout"]["height"]}
+        # Sections have ids of their own.
+        drawn[f"{key}-chart-{name}"] = figure
+        return {"id": f"{key}-chart-{name}", "label": label, "height": figure["layout"]["height"]}
 
     summary = {**dict.fromkeys(PARTS), **summary}
     told: dict[str, Any] = {"key": key, "s": summary, "per_latent": None, "map": None}
