@@ -2,13 +2,14 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: help demo test slow check bench clean
+.PHONY: help demo test slow check browser bench clean
 
 help:
 	@echo "make demo   fit a VAE to the digits data and draw it: runs/demo/"
 	@echo "make test   checks and tests, under 12 minutes on 2 cores"
 	@echo "make slow   the minutes-long tests as well; MINAMO_DATA=folder adds those on MNIST"
 	@echo "make check  formatting, types, layers, public names"
+	@echo "make browser  what the tests in a real browser need, on Debian; without it they are skipped"
 	@echo "make bench  all that stands in benchmarks/RESULTS.md, an hour on 2 cores; needs MINAMO_DATA=folder, and"
 	@echo "            sets the peers up in .venv-peers"
 
@@ -35,6 +36,10 @@ check: $(BIN)/installed
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest tests/test_public_names.py
+
+browser: $(BIN)/installed
+	apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends chromium
+	$(BIN)/pip install --quiet --disable-pip-version-check playwright==1.65.2
 
 .venv-peers/installed: benchmarks/peers/requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv-peers

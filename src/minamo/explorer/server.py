@@ -41,7 +41,7 @@ def make_app(session: Session, port: int) -> Guard:
         Route("/api/history", _get(lambda query: session.history())),
         Route("/api/map", _get(lambda query: session.map(_whole(query, "a"), _whole(query, "b")))),
         Route("/api/datum", _get(lambda query: session.datum(_whole(query, "place")))),
-        Route("/api/decode", _post(lambda b: session.decode(b.get("z"), *_how(b))), methods=["POST"]),
+        Route("/api/decode", _post(lambda b: session.decode(b.get("z", []), *_how(b))), methods=["POST"]),
         Route("/api/path", _post(partial(_path, session)), methods=["POST"]),
         Route("/api/sample", _post(partial(_sample, session)), methods=["POST"]),
         Route("/api/encode", partial(_encode, session), methods=["POST"]),

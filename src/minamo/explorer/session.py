@@ -183,15 +183,17 @@ class Session:
 
     def _z(self) -> np.ndarray:
         """Posterior means of the mapped rows, or draws of the prior where there are no data."""
-        if self._latents is None:
-            if self.found.served is None:
-                with torch.no_grad(), drawing_from(stream(0, "explore", "range")):
-                    self._latents = self.vae.model_.prior().sample(torch.Size([2000])).double().numpy()
-            else:
-                rows, model = self._mapped(), self.vae.model_
-                with torch.no_grad():
-                    self._latents = torch.cat([model.infer(b).mean for b in rows.batches(1024)]).double().numpy()
-        return self._latents
+        if self._latents is not None:
+            return self._latents
+        model = self.vae.model_
+        if self.found.served is None:
+            with torch.no_grad(), drawing_from(stream(0, "explore", "range")):
+                z = model.prior().sample(torch.Size([2000]))
+        else:
+            with torch.no_grad():
+                z = torch.cat([model.infer(b).mean for b in self._mapped().batches(1024)])
+        self._latents = found = z.double().numpy()
+        return found
 
     def _order(self, z: np.ndarray) -> np.ndarray:
         return np.argsort(-z.var(0), kind="stable")

@@ -112,7 +112,8 @@ def traversals(vae: VAE, z: np.ndarray, order: list[int]) -> dict[str, Any]:
     chosen = order[:TRAVERSED]
     if is_picture(vae):
         chosen = chosen[: max(1, fitting(vae, TRAVERSED * STEPS) // STEPS)]
-    steps = np.stack([np.linspace(*np.percentile(z[:, j], [1, 99]), STEPS) for j in chosen])
+    ends = np.percentile(z[:, chosen], [1, 99], axis=0)
+    steps = np.linspace(ends[0], ends[1], STEPS, axis=1)
     at_mean = np.repeat(z.mean(0)[None], len(chosen) * STEPS, 0)
     for i, j in enumerate(chosen):
         at_mean[i * STEPS : (i + 1) * STEPS, j] = steps[i]
