@@ -1,11 +1,13 @@
 """What sigma of a normal likelihood does: the literature's sigma = 1 beside one that is learned, on grey images.
 
 Command:  MINAMO_DATA=folder python -m recipes.sigma_vae mnist       (or: fashion-mnist)
-Seen:     not run to its end yet
+Seen:     mnist, half a minute each: sigma = 1: log p -738.69 ± 0.05, rate 6.1, 7 of 32 latents active; learned (0.087):
+          745.1 ± 1.9, rate 68, 30 active. Samples with the learned sigma are sharp, and after so few epochs fewer of
+          them are legible: what the prior draws lies where no datum does
 Paper:    FID of MNIST samples 59.9 with sigma = 1, 32.2 calibrated: "Simple and Effective VAE Training with Calibrated
           Decoders" (Rybkin, Daniilidis, Levine, 2021)
 
-Two fits that differ in sigma alone: nets 784-400-400-32 and back, pixels in [0, 1], 60 epochs. Printed: log p by 100
+Two fits that differ in sigma alone: nets 784-400-400-32 and back, pixels in [0, 1], 20 epochs. Printed: log p by 100
 importance samples on the 10,000 test images, rate, active latents. Written: samples of both, side by side.
 """
 
@@ -28,7 +30,7 @@ def main() -> None:
     """Fit both, judge both, draw both."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", choices=("mnist", "fashion-mnist"))
-    parser.add_argument("--max-epochs", type=int, default=60)
+    parser.add_argument("--max-epochs", type=int, default=20)
     parser.add_argument("-o", "--output", type=Path, default=Path("sigma.png"))
     options = parser.parse_args()
     test, halves = load(options.data, "test"), []
