@@ -2,7 +2,7 @@
 
 Command:  MINAMO_DATA=folder python -m recipes.sigma_vae mnist       (or: fashion-mnist)
 Seen:     half a minute each; sigma = 1 beside learned
-              mnist           log p -738.69 ± 0.05, 745.1 ± 1.9   rate 6.1, 68   active 7, 30 of 32   learned sigma 0.087
+              mnist           log p -738.69 ± 0.05, 745.1 ± 1.9   rate 6.1, 68   active 7, 30 of 32   sigma 0.087
               fashion-mnist   log p -735.48 ± 0.05, 599.8 ± 2.8   rate 4.9, 39   active 4, 31
           Samples with the learned sigma are sharp, and after so few epochs fewer of them are whole: what the prior
           draws lies where no datum does
