@@ -31,6 +31,7 @@ from minamo.evidence import (
     chunks,
     compare,
     gaps,
+    reference,
     rows_at_once,
     summarize,
     surgery,
@@ -425,7 +426,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows = self.rows(X)
         for what, (first, second) in {
             "columns": [vae.n_features_in_ for vae in (self, other)],
-            "a density over": [_reference(vae) for vae in (self, other)],
+            "a density over": [reference(vae.model_.likelihood, vae.schema_.unit) for vae in (self, other)],
             "binarization": ["none" if vae.prepare_.binarize == "none" else "drawn" for vae in (self, other)],
         }.items():
             if first != second:
@@ -519,12 +520,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _exact(self) -> LatentVariableModel:
         """The model in float64: answers for a row then do not depend on which rows stand beside it."""
         return copy.deepcopy(self.model_).double()
-
-
-def _reference(vae: VAE) -> str:
-    """What the density of a model is with respect to."""
-    measure = vae.model_.likelihood.measure
-    return measure if "counting" in measure else f"{measure} on {vae.schema_.unit}"
 
 
 def _like(values: Tensor, single: bool) -> np.ndarray:

@@ -24,6 +24,7 @@ from minamo.evidence.ladder import Gaps as Gaps
 from minamo.evidence.ladder import gaps as gaps
 from minamo.evidence.measures import Evidence as Evidence
 from minamo.evidence.measures import Measure as Measure
+from minamo.evidence.measures import reference as reference
 from minamo.evidence.measures import summarize as summarize
 from minamo.evidence.pareto import effective_samples as effective_samples
 from minamo.evidence.pareto import pareto_k as pareto_k

@@ -11,11 +11,8 @@ from torch import Tensor
 
 from minamo.batch import Batch, Source
 from minamo.distributions import kl_per_latent
+from minamo.evidence.judged import NUMBERS_AT_ONCE, widest
 from minamo.model import LatentVariableModel
-from minamo.nets import Net
-
-NUMBERS_AT_ONCE = 2**21
-"""Values of one layer held at one time: 8 MB in float32, small enough to stay near the processor."""
 
 
 class PerDatum(NamedTuple):
@@ -43,20 +40,14 @@ class PerDatum(NamedTuple):
 
 def rows_at_once(model: LatentVariableModel, k: int, n_columns: int) -> int:
     """How many rows to take together: inferred and decoded once, or weighed k times, they stay within the limit."""
-    return max(1, NUMBERS_AT_ONCE // max(k, _width(model, n_columns) * model.posterior.draws))
+    return max(1, NUMBERS_AT_ONCE // max(k, widest(model, n_columns) * model.posterior.draws))
 
 
 def chunks(model: LatentVariableModel, k: int, batch: Batch) -> Iterator[slice]:
     """Split k draws for every row of `batch` into draws that are decoded at one time."""
-    most = max(1, NUMBERS_AT_ONCE // (len(batch.x) * _width(model, batch.x.shape[1])))
+    most = max(1, NUMBERS_AT_ONCE // (len(batch.x) * widest(model, batch.x.shape[1])))
     for start in range(0, k, most):
         yield slice(start, min(start + most, k))
-
-
-def _width(model: LatentVariableModel, n_columns: int) -> int:
-    """Numbers held for one decoded row, at the widest place: a hidden layer may be wider than the data."""
-    nets = (module.widest for module in model.modules() if isinstance(module, Net))
-    return max(n_columns, *nets, *(len(p) for p in model.parameters() if p.dim() > 1), 1)
 
 
 @torch.no_grad()

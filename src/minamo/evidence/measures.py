@@ -173,6 +173,11 @@ def _json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def reference(likelihood: Likelihood, unit: str) -> str:
+    """What a density is with respect to: the likelihood's measure, over the unit of x where it is not a count."""
+    return likelihood.measure if "counting" in likelihood.measure else f"{likelihood.measure} on {unit}"
+
+
 def summarize(
     per_datum: PerDatum,
     information: Tensor,
@@ -206,8 +211,6 @@ def summarize(
     """
     nats, n = "nats/datum", len(per_datum.kl)
     iwae = Measure.mean_of(per_datum.iwae, nats)
-    discrete = "counting" in likelihood.measure
-    reference = likelihood.measure if discrete else f"{likelihood.measure} on {unit}"
     parts, ceiling = per_datum.kl_per_latent.mean(0), math.log(len(information))
     of = f"of {per_datum.z_mean.shape[1]} latents"
     scale = var = None
@@ -225,7 +228,7 @@ def summarize(
         mutual_information=Measure.mean_of(information, f"nats, at most log {len(information)} = {ceiling:.3f}"),
         kl_per_latent=() if parts.isnan().any() else tuple(parts.tolist()),
         samples=k,
-        reference=reference,
+        reference=reference(likelihood, unit),
         scale=scale,
         var=var,
         forecast_units=None if forecast_units is None else Measure(forecast_units, None, n, of),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minamo.batch import Source
-from minamo.evidence.bounds import NUMBERS_AT_ONCE
+from minamo.evidence.judged import NUMBERS_AT_ONCE
 from minamo.model import LatentVariableModel
 
 INFORMATION_ROWS = 1000

@@ -9,7 +9,7 @@ import numpy as np
 
 from minamo.errors import DataError
 from minamo.estimator import VAE
-from minamo.evidence import evaluate
+from minamo.evidence import evaluate, reference
 from minamo.evidence.comparison import compare
 from minamo.plan import split
 from minamo.randomness import drawing_from, stream
@@ -65,13 +65,8 @@ def _refuse_other_data(first: VAE, second: VAE, name: str, other: str) -> None:
     for what, (one, two) in {
         "data (fingerprint)": [vae.description_["fingerprint"][:16] for vae in (first, second)],
         "part of the data": [vae.description_["data"]["part"] for vae in (first, second)],
-        "density over": [_reference(vae) for vae in (first, second)],
+        "density over": [reference(vae.model_.likelihood, vae.schema_.unit) for vae in (first, second)],
         "binarization": ["none" if vae.prepare_.binarize == "none" else "drawn" for vae in (first, second)],
     }.items():
         if one != two:
             raise DataError(f"{name} and {other} cannot be compared, they differ in {what}: {one} and {two}")
-
-
-def _reference(vae: VAE) -> str:
-    measure = vae.model_.likelihood.measure
-    return measure if "counting" in measure else f"{measure} on {vae.schema_.unit}"
