@@ -325,7 +325,7 @@ def _forecast(
         return None, None
     index = rows.index[:: max(1, math.ceil(len(rows) / FORECAST_ROWS))]
     with drawing_from(stream(seed, "forecast")):
-        x = rows.prepare.to_model(rows.x[index], torch.float64)
+        x = rows.prepare.to_model(rows.prepare.drawn(rows.x[index]), torch.float64)
     fixed = likelihood == "normal" and not isinstance(params["scale"], str)
     found = forecast(x, latent_dim, float(params["scale"]) if fixed else None, binary=binary)
     of = "" if len(index) == len(rows) else f" (from {len(index)} rows)"

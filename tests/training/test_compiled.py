@@ -209,7 +209,7 @@ def test_convolutions_in_bf16_round_their_factors_and_nothing_else():
         return y, *torch.autograd.grad(y, (x, w), y.detach()), torch.nn.functional.conv2d(x, few)
 
     with drawing_from(stream(0, "weights")):
-        given = [torch.randn(s) for s in ((4, 16, 6, 5), (32, 16, 3, 3), (32,), (4, 16, 3, 3))]
+        given = [torch.randn(s) for s in ((4, 16, 6, 5), (32, 16, 3, 3), (32,), (3, 16, 3, 3))]
     graph = make_fx(both, tracing_mode="fake")(*given)
     shorten(graph.graph, {})
     graph.recompile()

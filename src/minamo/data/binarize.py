@@ -6,19 +6,7 @@ import torch
 from torch import Tensor
 
 
-def words(n: int, device: torch.device) -> Tensor:
-    """Draw 64-bit words with 16 random bits for each of n cells."""
-    drawn = torch.empty((n + 3) // 4, dtype=torch.int64, device=device)
-    # A lower end of -2^63 and no upper end draws all 64 bits; random_() alone never sets the sign.
-    return drawn.random_(-(2**63), None)
-
-
-def takes_words(dtype: torch.dtype, divisor: float) -> bool:
-    """Whether cells of this kind are compared with 16 random bits, all others with a uniform number."""
-    return dtype == torch.uint8 and divisor == 255.0
-
-
-def binarize(stored: Tensor, divisor: float, bits: Tensor | None = None) -> Tensor:
+def binarize(stored: Tensor, divisor: float) -> Tensor:
     """Draw x ~ Bernoulli(stored / divisor) for every cell from torch's generator in force.
 
     Bytes over 255 compare 16 random bits with 257 v: P(x = 1) is v / 255 to within 1.6e-5, and exact at 0 and
@@ -27,14 +15,15 @@ def binarize(stored: Tensor, divisor: float, bits: Tensor | None = None) -> Tens
     Args:
         stored: any shape.
         divisor: of stored values.
-        bits: from `words`, where they are drawn already.
 
     Returns:
         0/1, uint8, the shape of `stored`.
     """
-    if not takes_words(stored.dtype, divisor):
+    if stored.dtype != torch.uint8 or divisor != 255.0:
         return (torch.rand(stored.shape, device=stored.device) < stored / divisor).to(torch.uint8)
-    bits = words(stored.numel(), stored.device) if bits is None else bits
-    noise = bits.view(torch.int16)[: stored.numel()].view(stored.shape)
-    on = noise < stored.to(torch.int16) * 257 - 32768
-    return (on | (stored == 255)).view(torch.uint8)
+    words = torch.empty((stored.numel() + 3) // 4, dtype=torch.int64, device=stored.device)
+    # A lower end of -2^63 and no upper end draws all 64 bits; random_() alone never sets the sign.
+    noise = words.random_(-(2**63), None).view(torch.int16)[: stored.numel()].view(stored.shape)
+    level = stored.to(torch.int16).mul_(257).sub_(32768)
+    # The level of 255 is the largest number there is, and 255 is always 1.
+    return (noise.clamp_max_(32766) < level).view(torch.uint8)

@@ -40,16 +40,20 @@ class Prepare:
         """Log |d x_model / d x|, nats: -sum_j log spread_j."""
         return 0.0 if self.spread is None else -float(self.spread.log().sum())
 
-    def to_model(self, stored: Tensor, dtype: torch.dtype = torch.float32, bits: Tensor | None = None) -> Tensor:
-        """Stored rows [B, D] -> model units [B, D]; `bits` are those of `binarize`, where they are drawn already."""
+    def drawn(self, stored: Tensor) -> Tensor:
+        """Binarize stored rows where that is dynamic: 0 and 1, bytes; other rows are as they were."""
+        return binarize(stored, self.divisor) if self.binarize == "dynamic" else stored
+
+    def to_model(self, drawn: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Stored rows [B, D], binarized where they are to be, -> model units [B, D]."""
         if self.binarize == "dynamic":
-            return binarize(stored, self.divisor, bits).to(dtype)
+            return drawn.to(dtype)
         if self.center is None or self.spread is None:
-            x = stored.to(dtype)
+            x = drawn.to(dtype)
             # A product: divisions were a tenth of a compiled step. The same float but for its last bit.
             return x if self.divisor == 1.0 else x * (1.0 / self.divisor)
         # Centered in float64: a column of dates would lose its digits in float32.
-        return ((stored.double() / self.divisor - self.center) / self.spread).to(dtype)
+        return ((drawn.double() / self.divisor - self.center) / self.spread).to(dtype)
 
     def to_data(self, x: Tensor) -> Tensor:
         """Model units -> data units, in float64."""

@@ -111,12 +111,16 @@ class _Up(nn.Module):
     """Four sub-pixels for every pixel, and what is too much cut off.
 
     "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network" (Shi
-    et al., 2016): the convolution is done before the image has grown.
+    et al., 2016): the convolution is done before the image has grown. Unlike torch's pixel_shuffle, the channels of a
+    sub-pixel lie side by side in memory.
     """
 
     def __init__(self, before: int, after: int, places: int):
         super().__init__()
-        self.conv = Convolution(before, 4 * after, places)
+        self.subpixels = Convolution(before, 4 * after, places)
 
     def forward(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
-        return functional.pixel_shuffle(self.conv(x), 2)[..., : size[0], : size[1]]
+        h, w = x.shape[2:]
+        four = self.subpixels(x).movedim(1, -1).unflatten(-1, (2, 2, -1))
+        grown = four.transpose(2, 3).reshape(len(x), 2 * h, 2 * w, -1)
+        return grown[:, : size[0], : size[1]].movedim(-1, 1)

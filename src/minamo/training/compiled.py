@@ -7,7 +7,6 @@ whatever the eager step can do with fixed shapes can be compiled.
 
 from __future__ import annotations
 
-import copy
 import operator
 import os
 import shutil
@@ -106,10 +105,11 @@ class CompiledStep:
         graph = self.graphs.get(n)
         self.taken += 1
         if graph is not None:
-            # The graph cannot draw the bits itself: torch's name for that operation is a keyword of Python's.
-            bits = self.rows.bits(n)
+            # Rows are gathered and binarized before the graph: the compiler has no vectors of 16-bit numbers, and
+            # without vectors a pass over the logits takes ten times as long.
+            drawn, numbers = self.rows.drawn(places)
             with torch.no_grad():
-                return graph(*self.held, *_some(bits), places, noise, *self.numbers[t])
+                return graph(*self.held, drawn, *_some(numbers), noise, *self.numbers[t])
         self.adam.count(t - self.counted)
         self.counted = t + 1
         self.eager.begin(self.plain_rates[t:], self.kl_weights[t:])
@@ -128,9 +128,8 @@ class CompiledStep:
             shadow.copy_(self.adam.weights[i])
 
     def _inputs(self) -> list[Tensor]:
-        adam, rows = self.adam, self.rows
-        data = [rows.x, rows.index, *_some(rows.numbers)]
-        return [*adam.weights, *adam.first, *adam.second, *self._rest().values(), *self.shadows, *data]
+        adam = self.adam
+        return [*adam.weights, *adam.first, *adam.second, *self._rest().values(), *self.shadows]
 
     def _rest(self) -> dict[str, Tensor]:
         """What the step reads besides: parameters that are held, and buffers."""
@@ -140,10 +139,11 @@ class CompiledStep:
     def _compiled(self, n: int) -> Callable[..., tuple[Tensor, Tensor]]:
         """Trace the step for batches of n rows, and compile the trace."""
         with drawing_from(stream(0, "compare")):
-            noise, bits = torch.randn(self.draws, n, self.model.prior.latent_dim), self.rows.bits(n)
+            noise = torch.randn(self.draws, n, self.model.prior.latent_dim)
+            drawn, of = self.rows.drawn(torch.arange(n))
         # No tensor twice: the compiler would take the two for one ever after.
         numbers = [torch.tensor(1e-3), torch.tensor(2.0), torch.tensor(0.5)]
-        inputs = [*self._inputs(), *_some(bits), torch.arange(n), noise, *numbers]
+        inputs = [*self._inputs(), drawn, *_some(of), noise, *numbers]
         with torch.no_grad(), compiler_settings():
             from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -189,14 +189,11 @@ class CompiledStep:
         k, m = len(self.learned_names), len(self.rest_names)
         weights, first, second = inputs[:k], inputs[k : 2 * k], inputs[2 * k : 3 * k]
         shadows = inputs[3 * k + m : 3 * k + m + len(self.shadows)]
-        *data, places, noise, rate, root, kl_weight = inputs[3 * k + m + len(self.shadows) :]
-        rows = copy.copy(self.rows)
-        bits = data.pop() if rows.takes_bits else None
-        rows.x, rows.index, rows.numbers = data[0], data[1], data[2] if len(data) > 2 else None
+        *drawn, noise, rate, root, kl_weight = inputs[3 * k + m + len(self.shadows) :]
         leaves = [w.detach().requires_grad_() for w in weights]
 
         def body() -> tuple[Tensor, Tensor, Sequence[Tensor | None]]:
-            draw = self.model.draw(rows.at(places, bits=bits), noise=noise, kl_weight=kl_weight)
+            draw = self.model.draw(self.rows.batch(*drawn), noise=noise, kl_weight=kl_weight)
             grads = torch.autograd.grad(-self.objective(draw).mean(), leaves, allow_unused=True)
             self.model.likelihood.maximize(draw.log_px_z.detach())
             return draw.log_px_z.detach().mean(0), draw.kl.detach(), grads

@@ -17,7 +17,7 @@ from minamo.nets import Convolution
 
 LEAST = 64
 """A product with a smaller size than this, of latents or of a small batch, stays in float32: little is to be gained."""
-LEAST_CHANNELS = 16
+LEAST_CHANNELS = 4
 """A convolution from or to fewer channels does, too."""
 
 _aten: Any = torch.ops.aten
