@@ -117,3 +117,23 @@ def test_refusals_come_before_the_first_file(tmp_path, capsys, monkeypatch):
     assert run([*words, "--tracker", "mlflow"]) == 2
     assert capsys.readouterr().err == "minamo: tracker mlflow needs mlflow: pip install 'minamo[mlflow]'\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_while_a_line_is_sent_leaves_that_line_once(tmp_path, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    path, right, calls = tmp_path / "run", SummaryWriter.add_scalar, []
+
+    def interrupted(self: SummaryWriter, *words: object) -> None:
+        right(self, *words)
+        calls.append(words)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("minamo.cli.fit.SAVE_EVERY", 0.0)
+    monkeypatch.setattr(SummaryWriter, "add_scalar", interrupted)
+    assert run(["fit", "digits", "-o", str(path), *OPTIONS, *BOTH]) == 130
+    history = Run(path).history()
+    assert 1 < len(history) < 6
+    assert tensorboard_curves(Run(path)) == in_float32(curves(history))
+    assert mlflow_curves(Run(path)) == curves(history)
