@@ -41,5 +41,5 @@ def test_help_does_not_wait_for_torch():
 def test_every_option_of_fit_is_a_parameter_of_vae():
     from minamo.cli.fit import fit
 
-    others = {"source", "output", "config", "refit", "resume"}
+    others = {"source", "output", "config", "refit", "resume", "tracker"}
     assert set(inspect.signature(fit).parameters) - others == set(minamo.VAE().get_params())

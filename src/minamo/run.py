@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from torch import Tensor
 
@@ -28,6 +29,8 @@ RECONSTRUCTIONS = "reconstructions.png"
 PSEUDO_INPUTS = "pseudo_inputs.png"
 CURVES = "curves.png"
 REPORT = "report.html"
+TENSORBOARD = "tensorboard"
+MLFLOW = "mlflow.json"
 
 
 KEEP_EVERY = 10.0
@@ -197,6 +200,33 @@ class Run:
             return found if found["epochs"] == epochs else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def pictures(self) -> list[Path]:
+        """The pictures of data and samples that fit has drawn."""
+        drawn = (self.path / name for name in (SAMPLES, RECONSTRUCTIONS, PSEUDO_INPUTS))
+        return [path for path in drawn if path.is_file()]
+
+    def shown(self) -> list[Path]:
+        """What is to be looked at where the run directory is not: configuration, report, pictures."""
+        return [path for path in (self.path / CONFIG, self.path / REPORT) if path.is_file()] + self.pictures()
+
+    @property
+    def mlflow(self) -> dict[str, str]:
+        """Where MLflow has this run, `tracking_uri` and `run_id`; empty where it has not."""
+        try:
+            return json.loads((self.path / MLFLOW).read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / MLFLOW} is damaged ({error}): delete it to begin a new run there") from error
+
+    def record_mlflow(self, tracking_uri: str, run_id: str) -> None:
+        """Keep where MLflow has this run; a name and password in the address are not kept."""
+        parts = urlsplit(tracking_uri)
+        address = (
+            parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else tracking_uri
+        )
+        self._write_json(MLFLOW, {"tracking_uri": address, "run_id": run_id})
 
     def what_is_there(self) -> list[str]:
         """The files that a run has, by name, of those that say something about it."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch.distributions import constraints
 
-from minamo import likelihoods, priors
+from minamo import likelihoods, priors, trackers
 from minamo.data import Facts
 from minamo.errors import ConfigError, unknown
 from minamo.families import Diagonal, Family, Flow, FullCovariance
@@ -19,6 +19,7 @@ from minamo.nets import ConvDecoder, ConvEncoder, GatedMlp, Mlp, Net, ResidualMl
 from minamo.objectives import doubly_reparameterized, iwae, sticking_the_landing
 from minamo.posteriors import Amortized, Exact, PerDatum, Posterior, SemiAmortized
 from minamo.priors import Prior
+from minamo.trackers import Tracker
 from minamo.training import Objective
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ NETS: dict[str, tuple[int, ...]] = {
     "linear": (),
 }
 """The hidden widths that each takes unless told otherwise; channels of a convolutional net."""
+TRACKERS: dict[str, type[Tracker]] = named(trackers, Tracker)
 SCALES = ("shared", "analytic")
 BINARIZE = ("none", "dynamic", "fixed")
 FILLED = 0.5

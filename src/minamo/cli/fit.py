@@ -14,6 +14,7 @@ import typer
 from minamo.cli import arguments as a
 
 if TYPE_CHECKING:
+    from minamo.cli.tracking import Tracking
     from minamo.data import Dataset, Rows
     from minamo.estimator import VAE
     from minamo.plan import Plan
@@ -29,7 +30,7 @@ PAIRS = 32
 """Data beside their reconstructions in the picture of a run."""
 
 
-NO_PARAMETERS = ("source", "output", "config", "refit", "resume")
+NO_PARAMETERS = ("source", "output", "config", "refit", "resume", "tracker")
 """Arguments of the command that are none of the model's."""
 
 
@@ -78,6 +79,15 @@ def fit(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Show the log, live, in tensorboard (RUN/tensorboard) or mlflow (MLFLOW_TRACKING_URI, else mlflow.db "
+            "and mlruns in this folder; experiment MLFLOW_EXPERIMENT_NAME, else minamo). May be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Fit a variational autoencoder until its validation ELBO has stopped improving."""
     given = {k: v for k, v in locals().items() if k not in NO_PARAMETERS and v is not None}
@@ -85,8 +95,12 @@ def fit(
         from minamo.errors import ConfigError
 
         raise ConfigError("say where the run goes: -o FOLDER")
+    from minamo.cli.tracking import Tracking, trackers
+    from minamo.run import Run
     from minamo.training import fast_cpu
 
+    words = tracker or (Run.open(output).config.get("trackers", []) if resume else [])
+    kinds = trackers(words)
     with fast_cpu():
         if resume:
             run, vae, plan, state = _reopen(output, source, given, config or refit)
@@ -94,7 +108,10 @@ def fit(
             run, vae, plan, state = _refit(output, source, given, refit, config)
         else:
             run, vae, plan, state = _begin(output, source or "digits", given, config)
-        return _train(run, vae, plan, state)
+        if words:
+            run.record({**run.config, "trackers": words})
+        with Tracking(run, kinds) as tracking:
+            return _train(run, vae, plan, state, tracking)
 
 
 def _begin(
@@ -168,7 +185,7 @@ def _reopen(
     return run, vae, plan, state
 
 
-def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
+def _train(run: Run, vae: VAE, plan: Plan, state: State | None, tracking: Tracking) -> int:
     from minamo.cli.progress import Progress
     from minamo.errors import TrainingError
     from minamo.training import DROPS, State
@@ -186,22 +203,25 @@ def _train(run: Run, vae: VAE, plan: Plan, state: State | None) -> int:
                 progress.show(state)
                 if time.monotonic() - saved > SAVE_EVERY:
                     run.save(state, plan.description)
+                    tracking.follow()
                     saved = time.monotonic()
         finished = True
     except KeyboardInterrupt:
         print(f"minamo: stopped after epoch {state.epoch}; minamo fit -o {run.path} --resume goes on", file=sys.stderr)
+        tracking.begin()
     except TrainingError as error:
         raise TrainingError(f"{error}; the run is in {run.path}") from error
     finally:
         run.save(state, plan.description)
+        tracking.follow()
     if not finished:
         return a.INTERRUPTED
-    _finish(run, vae, plan, state)
+    tracking.finish(_finish(run, vae, plan, state))
     return 0
 
 
-def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
-    """Measure the fitted model and draw its pictures."""
+def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> dict[str, Any]:
+    """Measure the fitted model and draw its pictures; what was measured is returned."""
     from minamo.cli.evidence import show
     from minamo.plan import floor_note
 
@@ -222,6 +242,7 @@ def _finish(run: Run, vae: VAE, plan: Plan, state: State) -> None:
     _report(run, vae, plan, measured)
     show(found, f"{plan.watch_name} rows")
     print(f"{run.path}: " + ", ".join(sorted(p.name for p in run.path.iterdir() if not p.name.startswith("."))))
+    return measured
 
 
 def _draw(run: Run, vae: VAE, plan: Plan, state: State) -> None:
