@@ -13,7 +13,9 @@ import pytest
 from minamo import VAE
 from minamo.cli.main import run
 from minamo.data.labels import labels
+from minamo.evidence import Measure
 from minamo.report import Served, of_model, render
+from minamo.report.templates import measure
 
 EVIL = '<script>alert("x")</script>'
 BREAK = "</script><img src=x onerror=alert(1)>"
@@ -124,6 +126,14 @@ def test_a_table_has_its_columns_and_components(pages):
         "fingerprint",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize("value", [-84.6123, 0.0, 1e-9, 123456.7])
+@pytest.mark.parametrize("se", [None, 0.0, 0.31, 2e-5, 250.0])
+def test_a_number_is_written_as_its_measure_writes_it(value, se):
+    one = Measure(value, se, 9, "nats")
+    assert measure({"name": "elbo", **one.to_json(), "means": "..."}) == str(one)
+    assert measure(Measure(float("nan"), None, 9, "nats").to_json()) == "not finite"
 
 
 def test_large_noisy_pictures_stay_below_8_mb():

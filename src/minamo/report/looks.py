@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from minamo.estimator import VAE
-from minamo.evidence import PerDatum, evaluate
+from minamo.evidence import Measure, PerDatum, evaluate
 from minamo.evidence.collapse import ACTIVE
 from minamo.priors import Mixture, Vamp
 from minamo.randomness import drawing_from, stream
@@ -219,11 +219,7 @@ def columns(vae: VAE, served: Served) -> dict[str, Any] | None:
 
 def _mean(x: np.ndarray) -> dict[str, Any]:
     """A mean with its standard error."""
-    se = float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
-    return {
-        "value": plain(float(x.mean())),
-        "se": plain(se),
-    }
+    return Measure.mean_of(torch.from_numpy(x), "data units").to_json()
 
 
 def _distance(x: np.ndarray, y: np.ndarray) -> float:
