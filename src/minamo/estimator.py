@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -118,6 +119,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         notes_: what was chosen from the data, and why.
         stopped_: "converged", or "max_epochs" if the cap came first.
         n_epochs_: how many were trained.
+        evidence_: what `evidence` measured last, or None.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.diag([3.0, 1.0, 0.1])
     >>> vae = VAE(latent_dim=1, net="linear", max_epochs=5, patience=None).fit(X)
@@ -189,6 +191,19 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def _repr_html_(self) -> str | None:
+        """Return the card that a notebook shows, or None where scikit-learn is told to display text."""
+        if get_config()["display"] != "diagram":
+            return None
+        from minamo.report.card import card
+
+        return card(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return text and card: a notebook asks for these first, and scikit-learn would give its diagram."""
+        html = self._repr_html_()
+        return {"text/plain": repr(self)} | ({} if html is None else {"text/html": html})
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
@@ -277,6 +292,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.seed_ = description["seed"]
         self.stopped_ = description.get("stopped") or "max_epochs"
         self.n_epochs_ = description.get("epochs", 0)
+        self.evidence_: Evidence | None = None
         self.model_ = model
         self.n_features_in_ = self.schema_.n_columns
         self._n_features_out = description["latent_dim"]
@@ -386,7 +402,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with drawing_from(stream(base, "evidence")):
             carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
         assert found.per_datum is not None
-        return summarize(
+        self.evidence_ = summarize(
             found.per_datum,
             carved.information,
             ks[-1],
@@ -400,6 +416,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             marginal=carved.marginal,
             arithmetic=arithmetic,
         )
+        return self.evidence_
 
     def compare(
         self, other: VAE, X: Any, k: int = 100, *, names: tuple[str, str] = ("A", "B"), seed: int | None = None
