@@ -426,11 +426,45 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             DataError: X is not the same data to both, see `same_rows`.
         """
-        rows = self.rows(X)
-        served = ((self, rows), (other, self.same_rows(other, rows, names)))
-        base: int = self.seed_ if seed is None else seed
-        first, second = (weigh(vae.model_, r, [k], seed=base).bounds[0] for vae, r in served)
+        first, second = self.paired([other], X, k, names=names, seed=seed)
         return compare(first, second, names, f"iwae-{k}")
+
+    def paired(
+        self,
+        others: Sequence[VAE],
+        X: Any,
+        k: int = 100,
+        *,
+        names: Sequence[str],
+        seed: int | None = None,
+        memory: int = MEMORY,
+        progress: Progress | None = None,
+        known: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return IWAE-k of every row of X under this model and each of the others, [N] each, nats in data units.
+
+        All see the same values, and weigh the same noise.
+
+        Args:
+            others: models of the same data.
+            X: the data, or this model's `Rows`.
+            k: draws of z for each row.
+            names: of this model and the others, for what is refused.
+            seed: of the draws; default `random_state` of this model.
+            memory: bytes that may be held beside models and data.
+            progress: see `minamo.evidence.weigh`; called for one model after the other.
+            known: what `evidence(X, k)` found of this model's rows with the same seed: they are not weighed again.
+
+        Raises:
+            DataError: X is not the same data to all, see `same_rows`.
+        """
+        rows = self.rows(X)
+        served = [rows, *(self.same_rows(o, rows, (names[0], name)) for o, name in zip(others, names[1:], strict=True))]
+        base: int = self.seed_ if seed is None else seed
+        found = [] if known is None else [known]
+        for vae, of in list(zip((self, *others), served, strict=True))[len(found) :]:
+            found.append(weigh(vae.model_, of, [k], seed=base, memory=memory, progress=progress).bounds[0])
+        return found
 
     def same_rows(self, other: VAE, X: Any, names: tuple[str, str] = ("A", "B")) -> Rows:
         """Serve X to another model so that the densities of both are of the same values.
@@ -438,9 +472,35 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         The other may standardize otherwise; binarization is drawn once, by this model's seed.
 
         Raises:
-            DataError: the columns differ, or densities are over other units, or only one of the two binarizes.
+            DataError: see `refuse_unlike`; X is rows that this model was fitted on or held out, if it says which.
         """
         rows = self.rows(X)
+        self.refuse_unlike(other, names, own=rows.numbers is not None)
+        drawn = other.prepare_.binarize != "none"
+        prepare = rows.prepare if drawn else replace(other.prepare_, divisor=rows.prepare.divisor)
+        theirs = Rows(rows.x, prepare, rows.index.numpy())
+        # The same data have the same numbers, by which a per-datum posterior finds what it knows of a row.
+        theirs.numbers = rows.numbers
+        return theirs
+
+    def refuse_unlike(self, other: VAE, names: tuple[str, str] = ("A", "B"), own: bool = False) -> None:
+        """Refuse a comparison with another model whose numbers would be of something else.
+
+        Args:
+            other: the model.
+            names: of this one and the other.
+            own: the rows are some that this model was fitted on or held out: they must be the other's, too.
+
+        Raises:
+            DataError: the columns differ, or densities are over other units, or only one of the two binarizes; or the
+                data that the models were fitted on.
+        """
+        prints = [vae.description_["fingerprint"][:16] for vae in (self, other)]
+        if own and prints[0] != prints[1]:
+            raise DataError(
+                f"the rows of {names[0]} are not those of {names[1]}, whose data differ (fingerprint {prints[0]} and "
+                f"{prints[1]}): name a SOURCE that neither was trained on, minamo evidence RUN SOURCE --against OTHER"
+            )
         for what, (first, second) in {
             "columns": [vae.n_features_in_ for vae in (self, other)],
             "a density over": [reference(vae.model_.likelihood, vae.schema_.unit) for vae in (self, other)],
@@ -451,9 +511,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                     f"the two models do not see the same data, so their numbers cannot be compared: {names[0]} has "
                     f"{what}: {first}, {names[1]} has {what}: {second}"
                 )
-        drawn = other.prepare_.binarize != "none"
-        prepare = rows.prepare if drawn else replace(other.prepare_, divisor=rows.prepare.divisor)
-        return Rows(rows.x, prepare, rows.index.numpy())
 
     def gaps(
         self, X: Any, k: int = 100, *, seed: int | None = None, progress: Callable[[int], object] | None = None
