@@ -521,7 +521,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def seen(self, X: Any) -> np.ndarray:
         """Return X as the model sees it, in data units [N, D]: after binarization, where there is any."""
-        return torch.cat([self.prepare_.to_data(batch.x) for batch in self.rows(X).batches(ROWS_AT_ONCE)]).numpy()
+        rows = self.rows(X)
+        if rows.prepare.binarize == "none":
+            # Not through the model's units and back: a 0 would come out as -1e-8, a date without its last digits.
+            return (rows.x[rows.index].double() / rows.prepare.divisor).numpy()
+        return torch.cat([self.prepare_.to_data(batch.x) for batch in rows.batches(ROWS_AT_ONCE)]).numpy()
 
     def rows(self, X: Any, index: np.ndarray | None = None, own: bool = False) -> Rows:
         """Serve X (or its rows `index`) in model units; binarization is drawn once, by `random_state`.

@@ -28,6 +28,8 @@ TRAVERSED = 8
 STEPS = 9
 ROWS = 8
 """Rows of a table shown as numbers."""
+DIGITS = 6
+"""Of a value in a table: dates in seconds would look all alike with fewer."""
 COLUMNS = 12
 """Columns of a table shown as numbers, and those whose distributions are drawn."""
 BINS = 24
@@ -95,8 +97,8 @@ def reconstructions(vae: VAE, served: Served) -> dict[str, Any]:
         "names": names,
         "more_columns": vae.schema_.n_columns - len(names),
         "row": plain(rows.numbers.numpy()) if rows.numbers is not None else list(range(len(x))),
-        "real_values": plain(x, 4),
-        "again_values": plain(again, 4),
+        "real_values": plain(x, DIGITS),
+        "again_values": plain(again, DIGITS),
     }
 
 
@@ -104,7 +106,7 @@ def samples(vae: VAE) -> dict[str, Any]:
     """New data: means of p(x|z) as pictures, draws as numbers."""
     if is_picture(vae):
         return sheet(vae, vae.sample(fitting(vae, SAMPLES)))
-    return {"names": column_names(vae)[:COLUMNS], "values": plain(vae.sample(ROWS, draw=True)[:, :COLUMNS], 4)}
+    return {"names": column_names(vae)[:COLUMNS], "values": plain(vae.sample(ROWS, draw=True)[:, :COLUMNS], DIGITS)}
 
 
 def traversals(vae: VAE, z: np.ndarray, order: list[int]) -> dict[str, Any]:
@@ -122,9 +124,19 @@ def traversals(vae: VAE, z: np.ndarray, order: list[int]) -> dict[str, Any]:
     if is_picture(vae):
         return {**told, "sheet": sheet(vae, x, len(x))}
     x = x.reshape(len(chosen), STEPS, -1)
-    moved = (x.max(1) - x.min(1)).max(0) / np.maximum(np.abs(x).max((0, 1)), 1e-12)
+    one, prepare = np.ones(x.shape[2]), vae.prepare_
+    center = 0 * one if prepare.center is None else prepare.center.numpy()
+    spread = one if prepare.spread is None else prepare.spread.numpy()
+    moved = ((x.max(1) - x.min(1)) / spread).max(0)
     kept = np.sort(np.argsort(-moved, kind="stable")[:COLUMNS])
-    return {**told, "names": [column_names(vae)[j] for j in kept], "values": plain(x[:, :, kept], 4)}
+    return {
+        **told,
+        "names": [column_names(vae)[j] for j in kept],
+        "values": plain(x[:, :, kept]),
+        "center": plain(center[kept]),
+        "spread": plain(spread[kept]),
+        "standardized": prepare.spread is not None,
+    }
 
 
 def components(vae: VAE) -> dict[str, Any] | None:
@@ -151,7 +163,7 @@ def components(vae: VAE) -> dict[str, Any] | None:
     }
     if is_picture(vae):
         return {**told, "sheet": sheet(vae, x, len(x))}
-    return {**told, "names": column_names(vae)[:COLUMNS], "values": plain(x[:, :COLUMNS], 4)}
+    return {**told, "names": column_names(vae)[:COLUMNS], "values": plain(x[:, :COLUMNS], DIGITS)}
 
 
 def worst(vae: VAE, served: Served, judged: PerDatum) -> dict[str, Any]:
@@ -176,7 +188,9 @@ def worst(vae: VAE, served: Served, judged: PerDatum) -> dict[str, Any]:
                 "kl": float(again.kl[i]),
                 "columns": []
                 if is_picture(vae)
-                else [{"name": names[j], "real": plain(x[i, j], 4), "again": plain(mean[i, j], 4)} for j in far],
+                else [
+                    {"name": names[j], "real": plain(x[i, j], DIGITS), "again": plain(mean[i, j], DIGITS)} for j in far
+                ],
             }
         )
     told.sort(key=lambda one: one["iwae"])

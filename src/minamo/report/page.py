@@ -66,7 +66,7 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
 
     summary = {**dict.fromkeys(PARTS), **summary}
     told: dict[str, Any] = {"key": key, "s": summary, "per_latent": None, "map": None}
-    told |= {name: [] for name in ("curves", "lines", "columns", "moves")}
+    told |= {name: [] for name in ("curves", "lines", "columns", "moves", "strokes")}
     if summary["curves"]:
         titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL", "kl_weight": "weight of the KL"}
         for name, figure in figures.learning(summary["curves"]).items():
@@ -84,6 +84,7 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
     told["pictures"] = _pictures(summary)
     moves = summary.get("traversals")
     if moves and "values" in moves:
+        told["strokes"] = figures.strokes(moves["names"])
         for i, j in enumerate(moves["latents"]):
             told["moves"].append(draw(f"move{i}", figures.traversal(moves, i), f"Line chart: columns as z{j} moves"))
     return told

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from minamo.evidence import Measure
+from minamo.report.figures import shortened
 
 
 def number(value: Any, digits: int = 5) -> str:
@@ -36,4 +37,5 @@ def environment() -> Environment:
     )
     made.filters["number"] = number
     made.filters["measure"] = measure
+    made.filters["shortened"] = shortened
     return made
