@@ -94,11 +94,15 @@ def test_a_report_draws_every_chart_in_its_own_place(page, digits, size):
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
+def table() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(120, len(HOSTILE))).round(3)
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """A table whose columns, file and folder are called what would run, and images with labels that would."""
     folder = tmp_path_factory.mktemp("hostile")
-    x = np.random.default_rng(0).normal(size=(120, len(HOSTILE))).round(3)
+    x = table()
     quoted = ",".join('"' + name.replace('"', '""') + '"' for name in HOSTILE)
     named = folder / f"{HOSTILE[1]}.csv"
     named.write_text("\n".join([quoted, *(",".join(map(str, row)) for row in x)]) + "\n")
@@ -174,6 +178,9 @@ def test_the_explorer_shows_names_that_would_run_as_text(page, hostile, kind):
         if kind == "table":
             assert set(HOSTILE) <= set(page.locator("#decoded th").all_text_contents())
             assert set(HOSTILE) <= set(page.locator("#sheet th").all_text_contents())
+            row = int(page.inner_text("#point h3").removeprefix("Row "))
+            given = page.locator("#point table").first.locator("tbody td:nth-child(2)").all_text_contents()
+            assert [float(value) for value in given] == table()[row].tolist()
         else:
             assert set(HOSTILE) == set(page.locator("#map .legendtext").all_text_contents())
             assert any(name in page.inner_text("#point") for name in HOSTILE)

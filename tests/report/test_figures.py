@@ -47,10 +47,13 @@ def test_a_cosine_falls_at_every_epoch_and_is_not_marked():
 
 def test_the_weight_of_the_kl_is_drawn_where_it_moved():
     assert "kl_weight" not in learning(told({"warmup": 0}))
-    line = learning(told({"warmup": 4}))["kl_weight"]["data"][0]
+    figure = learning(told({"warmup": 4}))["kl_weight"]
+    line = figure["data"][0]
     # Ten steps an epoch, the weight of step t is (t + 1) / 40: the mean of the first epoch is 5.5 / 40.
     assert line["y"] == pytest.approx([5.5 / 40, 15.5 / 40, 25.5 / 40, 35.5 / 40, 1, 1, 1, 1, 1])
     assert line["x"] == list(range(1, 10))
+    assert figure["layout"]["xaxis"]["range"] == [1, 9]
+    assert learning(told({"warmup": 2}))["kl_weight"]["layout"]["xaxis"]["range"] == [1, 5]
 
 
 def test_columns_of_other_units_move_side_by_side():

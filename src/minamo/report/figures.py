@@ -75,7 +75,10 @@ def learning(curves: dict[str, Any]) -> dict[str, Figure]:
         found[name] = made
     if "kl_weight" in curves:
         line = _line(curves["epoch"], curves["kl_weight"], "weight of the KL", COLORS[0])
-        found["kl_weight"] = figure([line], x="epoch", y="weight of the KL in training", height=220)
+        made = found["kl_weight"] = figure([line], x="epoch", y="weight of the KL in training", height=220)
+        # A warm-up of 20 epochs in 1700 would be an upright line.
+        moved = sum(weight < 1 for weight in curves["kl_weight"])
+        made["layout"]["xaxis"]["range"] = [curves["epoch"][0], curves["epoch"][min(2 * moved, len(line["x"]) - 1)]]
     return found
 
 

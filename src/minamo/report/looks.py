@@ -14,7 +14,7 @@ from minamo.evidence.collapse import ACTIVE
 from minamo.priors import Mixture, Vamp
 from minamo.randomness import drawing_from, stream
 from minamo.report.opened import Served, at
-from minamo.report.values import column_names, fitting, is_picture, plain, sheet
+from minamo.report.values import DIGITS, column_names, fitting, is_picture, plain, sheet
 
 SCREEN_DRAWS = 10
 """Draws of z by which the worst data are found..."""
@@ -28,8 +28,6 @@ TRAVERSED = 8
 STEPS = 9
 ROWS = 8
 """Rows of a table shown as numbers."""
-DIGITS = 6
-"""Of a value in a table: dates in seconds would look all alike with fewer."""
 COLUMNS = 12
 """Columns of a table shown as numbers, and those whose distributions are drawn."""
 BINS = 24
