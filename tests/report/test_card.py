@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import config_context
-from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
@@ -70,7 +69,7 @@ def test_after_it_what_was_fitted(fitted):
 
 
 def test_evidence_is_shown_if_it_was_measured_and_not_measured_to_be_shown(fitted, monkeypatch):
-    vae = clone(fitted).fit(X)
+    vae = VAE(**fitted.get_params()).fit(X)
     with monkeypatch.context() as forbidden:
         for name in ("evidence", "transform", "score_samples", "sample"):
             forbidden.setattr(VAE, name, None)
@@ -110,8 +109,7 @@ def test_hostile_names_are_shown(text):
 
 def test_it_is_a_fragment_that_closes_what_it_opens_and_fetches_nothing(fitted):
     for vae in (fitted, VAE(), VAE(3)):
-        html = vae._repr_html_()
-        found = Tags(html)
+        found, html = seen(vae), vae._repr_html_()
         for name in {tag for tag, _ in found.tags} - set(VOID):
             assert html.count(f"<{name}") == html.count(f"</{name}>"), name
         assert found.count("script") == found.count("link") == 0

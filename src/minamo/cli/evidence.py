@@ -201,10 +201,10 @@ def _compared(
     # What bf16 costs is little beside an error of evidence, but a difference may be smaller still.
     known = found.by_row if found.arithmetic.startswith("float32") else None
     with Count(len(served), "rows compared") as count:
-        bounds = vae.paired(
+        ours, theirs = vae.paired(
             [other], served, k, names=names, seed=seed, memory=memory, progress=_telling(count, k), known=known
         )
-    compared = compare(*bounds, names, f"iwae-{k}")
+    compared = compare(ours, theirs, names, f"iwae-{k}")
     return {"comparison": compared.to_json()}, [], [str(compared)]
 
 

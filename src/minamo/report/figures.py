@@ -9,6 +9,8 @@ import html
 from itertools import pairwise
 from typing import Any
 
+from minamo.report.values import plain
+
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f", "#b8a100", "#004d40")
 """Told apart by most eyes ("Color Universal Design", Okabe, Ito, 2008), and ten of them."""
 MOST_LABELS = 20
@@ -163,8 +165,9 @@ def shortened(name: str) -> str:
 
 
 def _line(x: list[Any], y: list[Any], name: str, color: str) -> Figure:
+    """Six digits of y: ten thousand epochs would else be megabytes."""
     mode = "lines" if len(x) > 1 else "markers"
-    return {"type": "scatter", "mode": mode, "name": name, "x": x, "y": y, "line": {"color": color}}
+    return {"type": "scatter", "mode": mode, "name": name, "x": x, "y": plain(y, 6), "line": {"color": color}}
 
 
 def _points(seen: dict[str, Any], places: Any, name: str, color: str, open_mark: bool) -> Figure:
