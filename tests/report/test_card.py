@@ -109,7 +109,7 @@ def test_hostile_names_are_shown(text):
 
 def test_it_is_a_fragment_that_closes_what_it_opens_and_fetches_nothing(fitted):
     for vae in (fitted, VAE(), VAE(3)):
-        found, html = seen(vae), vae._repr_html_()
+        found, html = seen(vae), vae._repr_mimebundle_()["text/html"]
         for name in {tag for tag, _ in found.tags} - set(VOID):
             assert html.count(f"<{name}") == html.count(f"</{name}>"), name
         assert found.count("script") == found.count("link") == 0
