@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -118,6 +119,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         notes_: what was chosen from the data, and why.
         stopped_: "converged", or "max_epochs" if the cap came first.
         n_epochs_: how many were trained.
+        evidence_: what `evidence` measured last, or None.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.diag([3.0, 1.0, 0.1])
     >>> vae = VAE(latent_dim=1, net="linear", max_epochs=5, patience=None).fit(X)
@@ -189,6 +191,19 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def _repr_html_(self) -> str | None:
+        """Return the card that a notebook shows, or None where scikit-learn is told to display text."""
+        if get_config()["display"] != "diagram":
+            return None
+        from minamo.report.card import card
+
+        return card(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return text and card: a notebook asks for these first, and scikit-learn would give its diagram."""
+        html = self._repr_html_()
+        return {"text/plain": repr(self)} | ({} if html is None else {"text/html": html})
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
@@ -277,6 +292,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.seed_ = description["seed"]
         self.stopped_ = description.get("stopped") or "max_epochs"
         self.n_epochs_ = description.get("epochs", 0)
+        self.evidence_: Evidence | None = None
         self.model_ = model
         self.n_features_in_ = self.schema_.n_columns
         self._n_features_out = description["latent_dim"]
@@ -386,7 +402,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with drawing_from(stream(base, "evidence")):
             carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
         assert found.per_datum is not None
-        return summarize(
+        self.evidence_ = summarize(
             found.per_datum,
             carved.information,
             ks[-1],
@@ -400,6 +416,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             marginal=carved.marginal,
             arithmetic=arithmetic,
         )
+        return self.evidence_
 
     def compare(
         self, other: VAE, X: Any, k: int = 100, *, names: tuple[str, str] = ("A", "B"), seed: int | None = None
@@ -409,11 +426,45 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises:
             DataError: X is not the same data to both, see `same_rows`.
         """
-        rows = self.rows(X)
-        served = ((self, rows), (other, self.same_rows(other, rows, names)))
-        base: int = self.seed_ if seed is None else seed
-        first, second = (weigh(vae.model_, r, [k], seed=base).bounds[0] for vae, r in served)
+        first, second = self.paired([other], X, k, names=names, seed=seed)
         return compare(first, second, names, f"iwae-{k}")
+
+    def paired(
+        self,
+        others: Sequence[VAE],
+        X: Any,
+        k: int = 100,
+        *,
+        names: Sequence[str],
+        seed: int | None = None,
+        memory: int = MEMORY,
+        progress: Progress | None = None,
+        known: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return IWAE-k of every row of X under this model and each of the others, [N] each, nats in data units.
+
+        All see the same values, and weigh the same noise.
+
+        Args:
+            others: models of the same data.
+            X: the data, or this model's `Rows`.
+            k: draws of z for each row.
+            names: of this model and the others, for what is refused.
+            seed: of the draws; default `random_state` of this model.
+            memory: bytes that may be held beside models and data.
+            progress: see `minamo.evidence.weigh`; called for one model after the other.
+            known: what `evidence(X, k)` found of this model's rows with the same seed: they are not weighed again.
+
+        Raises:
+            DataError: X is not the same data to all, see `same_rows`.
+        """
+        rows = self.rows(X)
+        served = [rows, *(self.same_rows(o, rows, (names[0], name)) for o, name in zip(others, names[1:], strict=True))]
+        base: int = self.seed_ if seed is None else seed
+        found = [] if known is None else [known]
+        for vae, of in list(zip((self, *others), served, strict=True))[len(found) :]:
+            found.append(weigh(vae.model_, of, [k], seed=base, memory=memory, progress=progress).bounds[0])
+        return found
 
     def same_rows(self, other: VAE, X: Any, names: tuple[str, str] = ("A", "B")) -> Rows:
         """Serve X to another model so that the densities of both are of the same values.
@@ -421,9 +472,35 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         The other may standardize otherwise; binarization is drawn once, by this model's seed.
 
         Raises:
-            DataError: the columns differ, or densities are over other units, or only one of the two binarizes.
+            DataError: see `refuse_unlike`; X is rows that this model was fitted on or held out, if it says which.
         """
         rows = self.rows(X)
+        self.refuse_unlike(other, names, own=rows.numbers is not None)
+        drawn = other.prepare_.binarize != "none"
+        prepare = rows.prepare if drawn else replace(other.prepare_, divisor=rows.prepare.divisor)
+        theirs = Rows(rows.x, prepare, rows.index.numpy())
+        # The same data have the same numbers, by which a per-datum posterior finds what it knows of a row.
+        theirs.numbers = rows.numbers
+        return theirs
+
+    def refuse_unlike(self, other: VAE, names: tuple[str, str] = ("A", "B"), own: bool = False) -> None:
+        """Refuse a comparison with another model whose numbers would be of something else.
+
+        Args:
+            other: the model.
+            names: of this one and the other.
+            own: the rows are some that this model was fitted on or held out: they must be the other's, too.
+
+        Raises:
+            DataError: the columns differ, or densities are over other units, or only one of the two binarizes; or the
+                data that the models were fitted on.
+        """
+        prints = [vae.description_["fingerprint"][:16] for vae in (self, other)]
+        if own and prints[0] != prints[1]:
+            raise DataError(
+                f"the rows of {names[0]} are not those of {names[1]}, whose data differ (fingerprint {prints[0]} and "
+                f"{prints[1]}): name a SOURCE that neither was trained on, minamo evidence RUN SOURCE --against OTHER"
+            )
         for what, (first, second) in {
             "columns": [vae.n_features_in_ for vae in (self, other)],
             "a density over": [reference(vae.model_.likelihood, vae.schema_.unit) for vae in (self, other)],
@@ -434,9 +511,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                     f"the two models do not see the same data, so their numbers cannot be compared: {names[0]} has "
                     f"{what}: {first}, {names[1]} has {what}: {second}"
                 )
-        drawn = other.prepare_.binarize != "none"
-        prepare = rows.prepare if drawn else replace(other.prepare_, divisor=rows.prepare.divisor)
-        return Rows(rows.x, prepare, rows.index.numpy())
 
     def gaps(
         self, X: Any, k: int = 100, *, seed: int | None = None, progress: Callable[[int], object] | None = None
@@ -447,7 +521,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def seen(self, X: Any) -> np.ndarray:
         """Return X as the model sees it, in data units [N, D]: after binarization, where there is any."""
-        return torch.cat([self.prepare_.to_data(batch.x) for batch in self.rows(X).batches(ROWS_AT_ONCE)]).numpy()
+        rows = self.rows(X)
+        if rows.prepare.binarize == "none":
+            # Not through the model's units and back: a 0 would come out as -1e-8, a date without its last digits.
+            return (rows.x[rows.index].double() / rows.prepare.divisor).numpy()
+        return torch.cat([self.prepare_.to_data(batch.x) for batch in rows.batches(ROWS_AT_ONCE)]).numpy()
 
     def rows(self, X: Any, index: np.ndarray | None = None, own: bool = False) -> Rows:
         """Serve X (or its rows `index`) in model units; binarization is drawn once, by `random_state`.

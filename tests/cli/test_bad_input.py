@@ -286,3 +286,12 @@ def test_one_row_can_be_judged(fitted, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert '"n": 1' in out
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_without_its_extra_explore_says_what_to_install(package, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(["explore", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.err == f"minamo: explore needs {package}: pip install 'minamo[explore]'\n"
+    assert told.out == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -29,6 +30,13 @@ def session(digits):
 @pytest.fixture(scope="session")
 def port(session):
     """Where a real server answers."""
+    with serving(session) as found:
+        yield found
+
+
+@contextmanager
+def serving(session):
+    """A real server on a session; gives its port."""
     pytest.importorskip("uvicorn", reason="the explorer needs minamo[explore]")
     from minamo.explorer.server import listen, make_server
 

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from minamo import VAE
 from minamo.cli.main import run
 from minamo.data.labels import labels
-from minamo.report import Served, of_model, render
+from minamo.evidence import Measure
+from minamo.report import Opened, Served, render, summarize
+from minamo.report.templates import measure
 
 EVIL = '<script>alert("x")</script>'
 BREAK = "</script><img src=x onerror=alert(1)>"
@@ -126,13 +129,29 @@ def test_a_table_has_its_columns_and_components(pages):
         assert words in text
 
 
-def test_large_noisy_pictures_stay_below_8_mb():
-    """The worst case: color noise of 100 x 120 pixels, which no PNG makes smaller."""
-    x = np.random.default_rng(0).random((40, 100, 120, 3), dtype=np.float32)
+@pytest.mark.parametrize("value", [-84.6123, 0.0, 1e-9, 123456.7])
+@pytest.mark.parametrize("se", [None, 0.0, 0.31, 2e-5, 250.0])
+def test_a_number_is_written_as_its_measure_writes_it(value, se):
+    one = Measure(value, se, 9, "nats")
+    assert measure({"name": "elbo", **one.to_json(), "means": "..."}) == str(one)
+    assert measure(Measure(float("nan"), None, 9, "nats").to_json()) == "not finite"
+
+
+def test_large_noisy_pictures_and_ten_thousand_epochs_stay_below_8_mb():
+    """The worst case: color noise of 100 x 120 pixels, which no PNG makes smaller, and a fit up to the cap."""
+    rng = np.random.default_rng(0)
+    x = rng.random((40, 100, 120, 3), dtype=np.float32)
+    names = [f"{of}{name}" for of in ("", "training_") for name in ("elbo", "reconstruction", "kl")]
+    noise = rng.normal(-90, 1, (10_000, len(names)))
+    history = [
+        {"epoch": e, "best_epoch": e, "learning_rate": 1e-3, **dict(zip(names, map(float, one), strict=True))}
+        for e, one in enumerate(noise, start=1)
+    ]
     vae = VAE(latent_dim=2, hidden=(4,), max_epochs=1, patience=None, compile="off", prior="vamp", components=30).fit(x)
     rows = vae.rows(x)
-    page = render(of_model(vae, Served(rows, "training", rows))).encode()
+    page = render(summarize(Opened(Path("x"), {}, history, vae, Served(rows, "training", rows)))).encode()
     assert b"Worst explained" in page
+    assert b"best: epoch 10000" in page
     assert len(page) < 8e6
 
 

@@ -61,15 +61,14 @@ def evidence(
     ks, vae = _counts(samples), a.open_model(run)
     other = None if against is None else a.open_model(against)
     chosen = _choose(vae, run, source, split)
-    if other is not None:
-        _refuse_other_rows(vae, other, chosen.split, (str(run), str(against)))
     served = chosen.rows if rows is None else chosen.rows.spread(rows)
     budget, seeded = int(memory * 1e9), vae.seed_ if seed is None else seed
     path = _path(temperatures, chains)
     names = (str(run), str(against))
     parts: list[Part] = []
     # Refused, if at all, before the work begins.
-    theirs = None if other is None else vae.same_rows(other, served, names)
+    if other is not None:
+        _refuse_other_rows(vae, other, chosen, names)
     of = {"source": chosen.source, "split": chosen.split, "rows": len(served), "samples": ks, "seed": seeded}
     with Count(len(served), "rows") as count:
         telling = _telling(count, ks[-1])
@@ -81,8 +80,8 @@ def evidence(
         parts.append(_sandwiched(vae, served, sandwich, path, seeded, budget))
     if calibration:
         parts.append(_calibrated(vae, served, calibration, seeded, budget))
-    if other is not None and theirs is not None:
-        parts.append(_compared(other, theirs, found, names, seeded, budget))
+    if other is not None:
+        parts.append(_compared(vae, other, served, found, names, seeded, budget))
     if gaps:
         with Count(len(served), "rows") as count:
             ladder = vae.gaps(served, ks[-1], seed=seed, progress=count.show)
@@ -192,16 +191,20 @@ def _calibrated(vae: VAE, served: Rows, n: int, seed: int, memory: int) -> Part:
     return {"calibration": plain}, [("predictive_coverage", cover)], [str(ranks)]
 
 
-def _compared(other: VAE, theirs: Rows, found: Evidence, names: tuple[str, str], seed: int, memory: int) -> Part:
+def _compared(
+    vae: VAE, other: VAE, served: Rows, found: Evidence, names: tuple[str, str], seed: int, memory: int
+) -> Part:
     """The paired difference to another model."""
-    from minamo.evidence import compare, weigh
+    from minamo.evidence import compare
 
-    with Count(len(theirs), f"rows of {names[1]}") as count:
-        weighed = weigh(
-            other.model_, theirs, [found.samples], seed=seed, memory=memory, progress=_telling(count, found.samples)
+    k = found.samples
+    # What bf16 costs is little beside an error of evidence, but a difference may be smaller still.
+    known = found.by_row if found.arithmetic.startswith("float32") else None
+    with Count(len(served), "rows compared") as count:
+        ours, theirs = vae.paired(
+            [other], served, k, names=names, seed=seed, memory=memory, progress=_telling(count, k), known=known
         )
-    assert found.by_row is not None
-    compared = compare(found.by_row, weighed.bounds[0], names, f"iwae-{found.samples}")
+    compared = compare(ours, theirs, names, f"iwae-{k}")
     return {"comparison": compared.to_json()}, [], [str(compared)]
 
 
@@ -214,21 +217,16 @@ def _refuse_impossible(vae: VAE, chosen: a.Chosen, log_p: Measure) -> None:
         refuse_below_floor(chosen.source, log_p)
 
 
-def _refuse_other_rows(vae: VAE, other: VAE, split: str, names: tuple[str, str]) -> None:
+def _refuse_other_rows(vae: VAE, other: VAE, chosen: a.Chosen, names: tuple[str, str]) -> None:
     """Training and held-out rows are those of one run; of another they may be neither."""
     from minamo.errors import DataError
 
-    if split not in ("train", "validation"):
-        return
-    for what, of in (
-        ("data", lambda v: v.description_["fingerprint"]),
-        ("held-out rows", lambda v: (v.validation, v.seed_)),
-    ):
-        if of(vae) != of(other):
-            raise DataError(
-                f"the {split} rows of {names[0]} are not those of {names[1]}, whose {what} differ: name a SOURCE that "
-                "neither was trained on, such as mnist --split test"
-            )
+    vae.refuse_unlike(other, names, own=chosen.rows.numbers is not None)
+    if chosen.split in ("train", "validation") and (vae.validation, vae.seed_) != (other.validation, other.seed_):
+        raise DataError(
+            f"the {chosen.split} rows of {names[0]} are not those of {names[1]}, whose held-out rows differ: name a "
+            "SOURCE that neither was trained on, such as mnist --split test"
+        )
 
 
 def _record(run: Path, told: dict[str, Any]) -> None:

@@ -45,6 +45,12 @@ class Measure:
         """Return `{"value", "se", "n", "unit"}`."""
         return {f.name: _json(getattr(self, f.name)) for f in fields(self)}
 
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Measure:
+        """Rebuild a measure from `to_json`, whatever stands beside it there; what was not finite is NaN."""
+        value = math.nan if stored["value"] is None else stored["value"]
+        return cls(value, stored["se"], stored["n"], stored["unit"])
+
     def __str__(self) -> str:
         """Value ± se, to the digit the error allows."""
         if self.se is None or not math.isfinite(self.se):

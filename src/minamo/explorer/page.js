@@ -19,13 +19,16 @@ const quiet = (work) => (...given) => work(...given).catch(() => {});
 function say(words) { $("said").textContent = words; $("said").hidden = false; }
 function make(tag, text, more = {}) { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; return Object.assign(e, more); }
 
+const short = (name) => String(name).length > 36 ? `${String(name).slice(0, 35)}…` : name;
 function table(rows, head) {
   const made = make("table"), box = make("div", undefined, {className: "wide", tabIndex: 0});
-  if (head) { const r = made.createTHead().insertRow(); for (const h of head) r.append(make("th", h, {scope: "col"})); }
+  if (head) { const r = made.createTHead().insertRow(); for (const h of head) r.append(make("th", short(h), {scope: "col", title: h})); }
   const body = made.createTBody();
   for (const [name, ...cells] of rows) { const r = body.insertRow(); r.append(make("th", name, {scope: "row"})); for (const c of cells) r.insertCell().textContent = c; }
   box.append(made); return box;
 }
+const both = (d) => typeof d.datum === "string" ? [shown(d.datum, "the datum"), shown(d.again, "its reconstruction")]
+  : [table(d.datum.map((v, j) => [about.columns[j], v, d.again[j]]), ["column", "datum", "reconstruction"])];
 const shown = (x, words) => typeof x === "string" ? make("img", undefined, {src: x, alt: words}) : table(x.map((v, j) => [about.columns[j], v]), ["column", words]);
 
 function theme(layout) {
@@ -122,7 +125,7 @@ function tell(d, words) {
   if (d.label != null) rows.unshift(["label", d.label, ""]);
   if (d.lower_than != null) rows.push(["surprise", `less likely than ${(100 * d.lower_than).toFixed(0)} %`, `of the run's own rows (5 % to 95 %: ${d.usual[0].toFixed(1)} to ${d.usual[2].toFixed(1)})`]);
   for (const j of about.latents.slice(0, 6)) rows.push([`z${j}`, d.z[j].toFixed(3), d.spread ? `± ${d.spread[j].toFixed(3)}` : ""]);
-  $("point").replaceChildren(make("h3", words), shown(d.datum, "the datum"), shown(d.again, "its reconstruction"), table(rows));
+  $("point").replaceChildren(make("h3", words), ...both(d), table(rows));
   z = [...d.z]; moved();
 }
 const showDatum = quiet(async () => { const i = nearest(); if (i >= 0) { const d = await json(`/api/datum?place=${i}`); tell(d, `Row ${d.row}`); } });

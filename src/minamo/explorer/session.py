@@ -22,6 +22,7 @@ from minamo.randomness import drawing_from, stream
 from minamo.report import column_names, grid, intensities, is_picture, open_run
 from minamo.report.opened import at, read, spread_rows, thin
 from minamo.report.summary import curves, ending
+from minamo.report.values import DIGITS, plain
 
 MAP_POINTS = 60_000
 """Rows on the map at most."""
@@ -236,9 +237,8 @@ class Session:
                 spread = q.stddev[0].double().tolist()
             except NotImplementedError:
                 spread = None
-        x = vae.prepare_.to_data(batch.x).numpy()[0]
         return {
-            "datum": self._shown(x),
+            "datum": self._shown(vae.seen(one)[0]),
             "again": self._shown(self._decoded([mean.tolist()], False, 0)[0]),
             "z": mean.tolist(),
             "spread": spread,
@@ -264,7 +264,7 @@ class Session:
         return (
             _url(grid(intensities(self.vae, x[None]), self.vae.schema_.shape, 1))
             if is_picture(self.vae)
-            else [float(f"{v:.5g}") if math.isfinite(v) else None for v in x[:200]]
+            else plain(x[:200], DIGITS)
         )
 
     def _pictured(self, x: np.ndarray) -> dict[str, Any]:

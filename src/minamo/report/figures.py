@@ -9,10 +9,14 @@ import html
 from itertools import pairwise
 from typing import Any
 
+from minamo.report.values import plain
+
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#7f7f7f", "#b8a100", "#004d40")
 """Told apart by most eyes ("Color Universal Design", Okabe, Ito, 2008), and ten of them."""
 MOST_LABELS = 20
 """More kinds of label than this are numbers on a scale, or one color."""
+NAME = 36
+"""Characters of a name below a narrow figure."""
 
 Figure = dict[str, Any]
 
@@ -60,14 +64,23 @@ def learning(curves: dict[str, Any]) -> dict[str, Figure]:
         if best:
             made["layout"]["shapes"].append(_upright(best, "dash", COLORS[5]))
             side = "right" if best > curves["epoch"][-1] / 2 else "left"
-            words = {"text": f"best: epoch {best}", "showarrow": False, "xanchor": side, "yanchor": "top"}
+            words = {
+                "text": f"best: epoch {best}",
+                "showarrow": False,
+                "xanchor": side,
+                "yanchor": "top",
+                "xshift": -4 if side == "right" else 4,
+            }
             made["layout"]["annotations"] = [{"x": best, "y": 1, "yref": "paper", **words}]
         if name != "kl":
             made["layout"]["yaxis"]["range"] = _without_the_start([v for line in lines for v in line["y"]])
         found[name] = made
     if "kl_weight" in curves:
         line = _line(curves["epoch"], curves["kl_weight"], "weight of the KL", COLORS[0])
-        found["kl_weight"] = figure([line], x="epoch", y="weight of the KL in training", height=220)
+        made = found["kl_weight"] = figure([line], x="epoch", y="weight of the KL in training", height=220)
+        # A warm-up of 20 epochs in 1700 would be an upright line.
+        moved = sum(weight < 1 for weight in curves["kl_weight"])
+        made["layout"]["xaxis"]["range"] = [curves["epoch"][0], curves["epoch"][min(2 * moved, len(line["x"]) - 1)]]
     return found
 
 
@@ -117,22 +130,44 @@ def column(one: dict[str, Any]) -> Figure:
     data = {"type": "bar", "name": "data", "x": middle, "y": one["data"], "marker": {"color": COLORS[4]}}
     model = {"type": "scatter", "mode": "lines", "name": "model", "x": middle, "y": one["model"],
              "line": {"shape": "hvh", "color": COLORS[5]}}  # fmt: skip
-    return figure([data, model], x=escaped(one["name"]), y="share of rows", height=230, bargap=0.05)
+    return figure([data, model], x=escaped(shortened(one["name"])), y="share of rows", height=230, bargap=0.05)
 
 
 def traversal(told: dict[str, Any], i: int) -> Figure:
-    """How every column moves with latent i of a table's traversals: each against its own range."""
+    """How every column moves with latent i of a table's traversals, in model units: columns have units of their own.
+
+    The names stand beside the figures, see `strokes`, and where the pointer is, with the value in data units.
+    """
     lines = []
-    for c, name in enumerate(told["names"]):
-        lines.append(
-            _line(told["z"][i], [step[c] for step in told["values"][i]], escaped(name), COLORS[c % len(COLORS)])
-        )
-    return figure(lines, x=f"z{told['latents'][i]}", y="decoded mean, data units", height=280)
+    for c, (name, color, dash) in enumerate(strokes(told["names"])):
+        center, spread = told["center"][c], told["spread"][c]
+        values = [step[c] for step in told["values"][i]]
+        line = _line(told["z"][i], [(v - center) / spread for v in values], escaped(name), color)
+        line["line"]["dash"] = dash
+        line |= {"text": [f"{escaped(shortened(name))}: {v:.6g}" for v in values], "hoverinfo": "text"}
+        lines.append(line)
+    unit = "standard deviations" if told["standardized"] else "data units"
+    return figure(lines, x=f"z{told['latents'][i]}", y=f"decoded, {unit}", height=280, showlegend=False)
+
+
+def strokes(names: list[str]) -> list[tuple[str, str, str]]:
+    """Name, color and dash of a line for each of several columns."""
+    return [(n, COLORS[c % len(COLORS)], "solid" if c < len(COLORS) else "dash") for c, n in enumerate(names)]
+
+
+def shortened(name: str) -> str:
+    """A name that fits below an axis.
+
+    >>> len(shortened("x" * 100))
+    36
+    """
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def _line(x: list[Any], y: list[Any], name: str, color: str) -> Figure:
+    """Six digits of y: ten thousand epochs would else be megabytes."""
     mode = "lines" if len(x) > 1 else "markers"
-    return {"type": "scatter", "mode": mode, "name": name, "x": x, "y": y, "line": {"color": color}}
+    return {"type": "scatter", "mode": mode, "name": name, "x": x, "y": plain(y, 6), "line": {"color": color}}
 
 
 def _points(seen: dict[str, Any], places: Any, name: str, color: str, open_mark: bool) -> Figure:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from minamo.estimator import VAE
-from minamo.evidence import PerDatum, evaluate
+from minamo.evidence import Measure, PerDatum, evaluate
 from minamo.evidence.collapse import ACTIVE
 from minamo.priors import Mixture, Vamp
 from minamo.randomness import drawing_from, stream
 from minamo.report.opened import Served, at
-from minamo.report.values import column_names, fitting, is_picture, plain, sheet
+from minamo.report.values import DIGITS, column_names, fitting, is_picture, plain, sheet
 
 SCREEN_DRAWS = 10
 """Draws of z by which the worst data are found..."""
@@ -95,8 +95,8 @@ def reconstructions(vae: VAE, served: Served) -> dict[str, Any]:
         "names": names,
         "more_columns": vae.schema_.n_columns - len(names),
         "row": plain(rows.numbers.numpy()) if rows.numbers is not None else list(range(len(x))),
-        "real_values": plain(x, 4),
-        "again_values": plain(again, 4),
+        "real_values": plain(x, DIGITS),
+        "again_values": plain(again, DIGITS),
     }
 
 
@@ -104,7 +104,7 @@ def samples(vae: VAE) -> dict[str, Any]:
     """New data: means of p(x|z) as pictures, draws as numbers."""
     if is_picture(vae):
         return sheet(vae, vae.sample(fitting(vae, SAMPLES)))
-    return {"names": column_names(vae)[:COLUMNS], "values": plain(vae.sample(ROWS, draw=True)[:, :COLUMNS], 4)}
+    return {"names": column_names(vae)[:COLUMNS], "values": plain(vae.sample(ROWS, draw=True)[:, :COLUMNS], DIGITS)}
 
 
 def traversals(vae: VAE, z: np.ndarray, order: list[int]) -> dict[str, Any]:
@@ -122,9 +122,19 @@ def traversals(vae: VAE, z: np.ndarray, order: list[int]) -> dict[str, Any]:
     if is_picture(vae):
         return {**told, "sheet": sheet(vae, x, len(x))}
     x = x.reshape(len(chosen), STEPS, -1)
-    moved = (x.max(1) - x.min(1)).max(0) / np.maximum(np.abs(x).max((0, 1)), 1e-12)
+    one, prepare = np.ones(x.shape[2]), vae.prepare_
+    center = 0 * one if prepare.center is None else prepare.center.numpy()
+    spread = one if prepare.spread is None else prepare.spread.numpy()
+    moved = ((x.max(1) - x.min(1)) / spread).max(0)
     kept = np.sort(np.argsort(-moved, kind="stable")[:COLUMNS])
-    return {**told, "names": [column_names(vae)[j] for j in kept], "values": plain(x[:, :, kept], 4)}
+    return {
+        **told,
+        "names": [column_names(vae)[j] for j in kept],
+        "values": plain(x[:, :, kept]),
+        "center": plain(center[kept]),
+        "spread": plain(spread[kept]),
+        "standardized": prepare.spread is not None,
+    }
 
 
 def components(vae: VAE) -> dict[str, Any] | None:
@@ -151,7 +161,7 @@ def components(vae: VAE) -> dict[str, Any] | None:
     }
     if is_picture(vae):
         return {**told, "sheet": sheet(vae, x, len(x))}
-    return {**told, "names": column_names(vae)[:COLUMNS], "values": plain(x[:, :COLUMNS], 4)}
+    return {**told, "names": column_names(vae)[:COLUMNS], "values": plain(x[:, :COLUMNS], DIGITS)}
 
 
 def worst(vae: VAE, served: Served, judged: PerDatum) -> dict[str, Any]:
@@ -176,7 +186,9 @@ def worst(vae: VAE, served: Served, judged: PerDatum) -> dict[str, Any]:
                 "kl": float(again.kl[i]),
                 "columns": []
                 if is_picture(vae)
-                else [{"name": names[j], "real": plain(x[i, j], 4), "again": plain(mean[i, j], 4)} for j in far],
+                else [
+                    {"name": names[j], "real": plain(x[i, j], DIGITS), "again": plain(mean[i, j], DIGITS)} for j in far
+                ],
             }
         )
     told.sort(key=lambda one: one["iwae"])
@@ -219,11 +231,7 @@ def columns(vae: VAE, served: Served) -> dict[str, Any] | None:
 
 def _mean(x: np.ndarray) -> dict[str, Any]:
     """A mean with its standard error."""
-    se = float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
-    return {
-        "value": plain(float(x.mean())),
-        "se": plain(se),
-    }
+    return Measure.mean_of(torch.from_numpy(x), "data units").to_json()
 
 
 def _distance(x: np.ndarray, y: np.ndarray) -> float:

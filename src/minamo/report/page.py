@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import math
 from functools import cache
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from minamo.report import figures
 from minamo.report.pictures import grid, pairs
+from minamo.report.templates import environment, number
 from minamo.report.values import images
 
 PARTS = ("evidence", "latents", "map", "pairs", "columns", "worst", "samples", "traversals", "components", "forecast")
@@ -39,7 +38,7 @@ def render_side_by_side(summaries: list[dict[str, Any]], comparisons: list[dict[
 def _page(summaries: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> str:
     drawn: dict[str, Any] = {}
     runs = [_run(summary, f"r{i}", drawn) for i, summary in enumerate(summaries)]
-    template = _environment().get_template("page.html")
+    template = environment().get_template("page.html")
     return template.render(
         title=" and ".join(s["name"] for s in summaries),
         runs=runs,
@@ -67,7 +66,7 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
 
     summary = {**dict.fromkeys(PARTS), **summary}
     told: dict[str, Any] = {"key": key, "s": summary, "per_latent": None, "map": None}
-    told |= {name: [] for name in ("curves", "lines", "columns", "moves")}
+    told |= {name: [] for name in ("curves", "lines", "columns", "moves", "strokes")}
     if summary["curves"]:
         titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL", "kl_weight": "weight of the KL"}
         for name, figure in figures.learning(summary["curves"]).items():
@@ -85,6 +84,7 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
     told["pictures"] = _pictures(summary)
     moves = summary.get("traversals")
     if moves and "values" in moves:
+        told["strokes"] = figures.strokes(moves["names"])
         for i, j in enumerate(moves["latents"]):
             told["moves"].append(draw(f"move{i}", figures.traversal(moves, i), f"Line chart: columns as z{j} moves"))
     return told
@@ -122,33 +122,4 @@ def _lines(curves: dict[str, Any]) -> list[list[str]]:
     places = set(np.linspace(0, n - 1, min(n, LINES)).round().astype(int).tolist())
     best = (curves.get("best_epoch") or [None])[-1]
     places |= {i for i, e in enumerate(curves["epoch"]) if e == best}
-    return [names, *([_number(curves[name][i]) for name in names] for i in sorted(places))]
-
-
-def _number(value: Any, digits: int = 5) -> str:
-    return "" if value is None else (str(value) if isinstance(value, int | str) else f"{value:.{digits}g}")
-
-
-def _measure(one: dict[str, Any]) -> str:
-    """Value ± standard error, to the digit the error allows."""
-    value, se = one["value"], one["se"]
-    if value is None:
-        return "not finite"
-    if not se:
-        return f"{value:.6g}"
-    digits = max(0, 1 - math.floor(math.log10(se)))
-    return f"{value:.{digits}f} ± {se:.{digits}f}"
-
-
-@cache
-def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("minamo.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["number"] = _number
-    made.filters["measure"] = _measure
-    return made
+    return [names, *([number(curves[name][i]) for name in names] for i in sorted(places))]

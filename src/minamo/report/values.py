@@ -13,6 +13,8 @@ from minamo.estimator import VAE
 
 SHEET = 300_000
 """Bytes of pixels that one sheet of pictures may have: five sheets of noise then stay below 2.5 MB of PNG."""
+DIGITS = 6
+"""Of a value in a table: dates in seconds would look all alike with fewer."""
 LARGEST = 96
 """Pixels: higher or wider images are shown smaller."""
 
