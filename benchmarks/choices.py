@@ -18,11 +18,10 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -31,7 +30,7 @@ from minamo import LatentVariableModel, fast_cpu, load
 from minamo.data import Prepare, Rows
 from minamo.families import Diagonal
 from minamo.likelihoods import Bernoulli
-from minamo.nets import Mlp
+from minamo.nets import ConvDecoder, ConvEncoder, Convolution, Mlp
 from minamo.posteriors import Amortized
 from minamo.priors import StandardNormal
 from minamo.randomness import drawing_from, stream
@@ -46,39 +45,10 @@ def mlp(columns: int, hidden: tuple[int, ...], latents: int) -> LatentVariableMo
     return LatentVariableModel(StandardNormal(latents), Bernoulli(decoder), Amortized(encoder, Diagonal(latents)))
 
 
-class ConvEncoder(nn.Sequential):
-    """28 x 28 -> 14 x 14 x 16 -> 7 x 7 x 32 -> outputs."""
-
-    def __init__(self, n_outputs: int):
-        super().__init__(
-            nn.Unflatten(-1, (1, 28, 28)),
-            nn.Conv2d(1, 16, 4, 2, 1),
-            nn.SiLU(),
-            nn.Conv2d(16, 32, 4, 2, 1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(32 * 49, n_outputs),
-        )
-
-
-class ConvDecoder(nn.Module):
-    """The way back, for z [K, B, latent_dim]."""
-
-    def __init__(self, latents: int):
-        super().__init__()
-        self.into = nn.Linear(latents, 32 * 49)
-        self.up = nn.Sequential(
-            nn.SiLU(), nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.SiLU(), nn.ConvTranspose2d(16, 1, 4, 2, 1)
-        )
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return logits [K, B, 784]."""
-        return self.up(self.into(z).view(-1, 32, 7, 7)).view(*z.shape[:-1], 784)
-
-
-def conv() -> LatentVariableModel:
-    decoder: Any = ConvDecoder(20)
-    return LatentVariableModel(StandardNormal(20), Bernoulli(decoder), Amortized(ConvEncoder(40), Diagonal(20)))
+def conv(channels: tuple[int, ...], residual: bool) -> LatentVariableModel:
+    encoder = ConvEncoder((28, 28), 40, channels, residual=residual)
+    decoder = ConvDecoder(20, (28, 28), 1, channels[::-1], residual=residual)
+    return LatentVariableModel(StandardNormal(20), Bernoulli(decoder), Amortized(encoder, Diagonal(20)))
 
 
 class Work(NamedTuple):
@@ -101,7 +71,10 @@ WORKS = {
     "MNIST, 784-400-400-32, batch 128, 50 epochs": Work(lambda: mlp(784, (400, 400), 32), "mnist", 128, 12_800, 50),
     "MNIST, 784-400-20, batch 2048, 50 epochs": Work(lambda: mlp(784, (400,), 20), "mnist", 2048, 20_480, 50),
     "MNIST, 784-1600-20, batch 512, 20 epochs": Work(lambda: mlp(784, (1600,), 20), "mnist", 512, 10_240, 20),
-    "MNIST, convolutions 16-32, batch 128, 50 epochs": Work(conv, "mnist", 128, 12_800, 50),
+    "MNIST, convolutions 16-32, batch 128, 50 epochs": Work(lambda: conv((16, 32), False), "mnist", 128, 12_800, 50),
+    "MNIST, residual convolutions 32-64, batch 128, 5 epochs": Work(
+        lambda: conv((32, 64), True), "mnist", 128, 6_400, 5
+    ),
 }
 
 
@@ -110,7 +83,9 @@ ENGINES = {Engine(): "eager", Engine(True): "compiled", Engine(True, "bf16"): "c
 
 def takes_bf16(work: Work) -> bool:
     """Whether any product of its step is large enough to be rewritten."""
-    return work.batch >= LEAST and any(takes_shadow(p) for p in work.build().parameters())
+    model = work.build()
+    matrices = work.batch >= LEAST and any(takes_shadow(p) for p in model.parameters())
+    return matrices or any(isinstance(m, Convolution) for m in model.modules())
 
 
 def all_rows(work: Work) -> np.ndarray:
