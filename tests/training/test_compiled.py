@@ -239,6 +239,15 @@ def test_in_bf16_the_path_is_nearly_that_of_float32():
     assert {t.dtype for t in short[-1].weights.values()} == {torch.float32}
 
 
+@pytest.mark.slow
+def test_a_mixture_in_bf16_is_compiled():
+    """Where torch's compiler fails in its fusion of outer loops it is asked to do without."""
+    how = {**WIDE, "latent_dim": 40, "prior": "mixture", "components": 96, "net": "gated", "max_epochs": 1}
+    found = states("on", WIDE_X, **how, precision="bf16")[-1]
+    assert "note" not in found.record
+    assert found.record["elbo"] == pytest.approx(states("off", WIDE_X, **how)[-1].record["elbo"], rel=1e-3)
+
+
 def test_convolutions_in_bf16_follow_nearly_the_path_of_float32():
     how = {"net": "residual-conv", "hidden": (16, 16), "binarize": "dynamic", "max_epochs": 2}
     plain, short = (states("on", IMAGES, **how, precision=p)[-1] for p in ("float32", "bf16"))
