@@ -5,7 +5,8 @@ Seen:     not run to its end yet
 
 Nets 784-200-200-50 and back, the bound of K draws with the doubly reparameterized gradient. Unlike the paper: SiLU for
 tanh, batch 500, Adam at 1e-3 for half of the epochs, then down a cosine to a hundredth, 10,000 training rows held out,
-the best moving average of the weights on them is kept. Test images are binarized once, by seed 0.
+the moving average of the weights with the best bound of K draws on them is kept. Test images are binarized
+once, by seed 0.
 """
 
 from __future__ import annotations

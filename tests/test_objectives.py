@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, MultivariateNormal, Normal
 
 from minamo.batch import Batch
-from minamo.distributions import GaussianMixture
+from minamo.distributions import GaussianMixture, kl_per_latent
 from minamo.errors import ConfigError
 from minamo.model import Draw, LatentVariableModel
 from minamo.objectives import (
@@ -77,8 +77,12 @@ def test_draws_of_the_other_kind_are_refused():
     for objective in (score_function, rloo):
         with pytest.raises(ConfigError, match=f"{objective.__name__} needs draws held constant"):
             objective(draw)
-    for objective in (sticking_the_landing, doubly_reparameterized):
-        with pytest.raises(ConfigError, match=f"{objective.__name__} needs reparameterized draws"):
+    for objective, name in (
+        (sticking_the_landing, "sticking_the_landing"),
+        (doubly_reparameterized, "doubly_reparameterized"),
+        (beta(2.0), "beta"),
+    ):
+        with pytest.raises(ConfigError, match=f"{name} needs reparameterized draws"):
             objective(held)
     with pytest.raises(ConfigError, match="k >= 2"):
         rloo(drawn(1, reparameterized=False)[1])
@@ -87,14 +91,36 @@ def test_draws_of_the_other_kind_are_refused():
 def test_transforms_of_the_bound_in_closed_form():
     """beta = 1 and no free bits are the ELBO; more of either is at most it; a capacity is reached where J2 is it."""
     _, draw = drawn()
-    bound = elbo(draw)
-    torch.testing.assert_close(beta(1.0)(draw), bound)
-    torch.testing.assert_close(beta(4.0)(draw), bound - 3 * draw.kl)
-    torch.testing.assert_close(free_bits(0.0)(draw).mean(), bound.mean())
-    assert (free_bits(0.5)(draw).mean() <= bound.mean()).all()
-    nats = float(draw.kl[0].detach())
-    torch.testing.assert_close(capacity(nats, 7.0)(draw)[0], draw.log_px_z.mean(0)[0])
-    assert (capacity(nats, 1.0)(draw) <= bound + nats + 1e-12).all()
+    bound, kl = sticking_the_landing(draw), (draw.log_qz - draw.log_pz).mean(0)
+    assert torch.equal(beta(1.0)(draw), bound)
+    torch.testing.assert_close(beta(4.0)(draw), bound - 3 * kl)
+    assert torch.equal(free_bits(0.0)(draw), bound)
+    parts = kl_per_latent(draw.q, draw.p)
+    assert parts is not None
+    for nats in (0.5, float(parts.detach().mean(0).median()), 100.0):
+        lacking = (nats - parts.mean(0)).clamp_min(0).sum()
+        torch.testing.assert_close(free_bits(nats)(draw), bound - lacking)
+    j1, nats = draw.log_px_z.mean(0), float(draw.kl.detach().mean())
+    torch.testing.assert_close(capacity(nats, 7.0)(draw), j1)
+    torch.testing.assert_close(capacity(nats - 2, 7.0)(draw), j1 - 14)
+    torch.testing.assert_close(capacity(nats + 2, 7.0)(draw), j1 - 14)
+    assert capacity(1.0, 1.0)(draw).mean() <= elbo(draw).mean() + 1.0 + 1e-12
+
+
+def test_the_parts_of_a_correlated_q_leave_out_its_dependence_and_free_bits_charge_it():
+    """With full covariance the KLs of single latents add up to less than the KL; without a floor it is the ELBO."""
+    tril = torch.tensor([[0.5, 0.0], [0.4, 0.2]], dtype=torch.float64)
+    q = MultivariateNormal(torch.zeros(1, 2, dtype=torch.float64), scale_tril=tril)
+    p = Independent(Normal(torch.zeros(2, dtype=torch.float64), 1.0), 1)
+    z = torch.zeros(1, 1, 2, dtype=torch.float64, requires_grad=True)
+    draw = Draw(z, torch.zeros(1, 1, dtype=torch.float64), q, p)
+    assert torch.equal(free_bits(0.0)(draw), sticking_the_landing(draw))
+
+
+def test_a_warm_up_raises_the_capacity():
+    _, draw = drawn()
+    half = Draw(draw.z, draw.log_px_z, draw.q, draw.p, 0.5)
+    assert torch.equal(capacity(8.0, 3.0)(half), capacity(4.0, 3.0)(draw))
 
 
 def test_a_latent_within_its_free_bits_is_not_pulled_to_the_prior():
@@ -117,7 +143,7 @@ def test_the_weight_of_the_kl_reaches_every_objective():
     """With weight 0 each is E[log p(x|z)], or its log-mean-exp; and the KL that is reported stays the KL."""
     _, draw = drawn()
     free = Draw(draw.z, draw.log_px_z, draw.q, draw.p, 0.0)
-    for objective in (elbo, sticking_the_landing, beta(3.0)):
+    for objective in (elbo, sticking_the_landing, beta(3.0), free_bits(0.5)):
         torch.testing.assert_close(objective(free), draw.log_px_z.mean(0))
     torch.testing.assert_close(iwae(free), torch.logsumexp(draw.log_px_z, 0) - math.log(4))
     torch.testing.assert_close(doubly_reparameterized(free), iwae(free))

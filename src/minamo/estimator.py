@@ -45,6 +45,7 @@ from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
 from minamo.training import State, train
 from minamo.training.weighing import fastest
+from minamo.warm_start import go_on
 
 ROWS_AT_ONCE = 1024
 OF_THE_PRIOR = (
@@ -63,7 +64,7 @@ OF_THE_PRIOR = (
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A variational autoencoder, fitted until its validation ELBO has stopped improving.
+    """A variational autoencoder, fitted until its validation ELBO, or what else it maximizes, has stopped improving.
 
     p(z) = N(0, I); a decoder net gives p(x|z); q(z|x) comes from an encoder, unless `posterior` says otherwise.
     Maximizes ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z)) <= log p(x), nats per datum, summed over columns
@@ -86,9 +87,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             a Normal likelihood.
         family: of q: "diagonal", "full-covariance" or "flow" (a coupling flow).
         posterior_steps: gradient steps on q for each row of a batch; None takes 5 if semi-amortized, 2 if per-datum.
-        objective: what training maximizes: "elbo", or the tighter importance-weighted bound with its plain gradient
-            ("iwae") or the one whose noise vanishes at the exact posterior ("dreg"). What is judged is the ELBO.
-        draws: of z for every row of a step.
+        objective: what training maximizes, and what judges its epochs: "elbo" = J1 - J2, reconstruction less KL; the
+            tighter importance-weighted bound with its plain gradient ("iwae") or the one whose noise vanishes at the
+            exact posterior ("dreg"); "beta": J1 - `beta` J2; "free-bits": J1 - sum_j max(`free_bits`, KL_j);
+            "capacity": J1 - `beta` |J2 - `capacity`|. The KL_j of latent j, and J2 in the last, are averaged over a
+            batch. Whatever it is, `evidence` and `score` report bounds on log p(x).
+        beta: weight of the KL for "beta", None takes 4; of its distance for "capacity", None takes 10: the KL comes
+            down to the capacity unless J1 would lose more than so many nats with the last one. More slows J1 down.
+        free_bits: nats that each latent may carry at no price; None takes 0.1.
+        capacity: nats per datum that the KL is led to; None takes 25.
+        draws: of z for every row of a step, and of a watched row for "iwae" and "dreg".
         net: "mlp", "gated" (every hidden unit times a sigmoid), "residual", "conv" or "residual-conv" for images, or
             "linear" for an affine encoder and decoder.
         hidden: widths of the hidden layers of the encoder, or channels; the decoder has them in reverse. None takes
@@ -106,13 +114,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             None trains for max_epochs.
         schedule: of the learning rate: "plateau", or "cosine", which ignores patience: constant for half of max_epochs,
             then down to 1 % along half a cosine.
-        warmup: epochs in which the weight of the KL in training rises from 0 to 1; what is judged and reported
-            is the bound itself.
+        warmup: epochs in which the weight of the KL in training rises from 0 to 1, or the capacity from 0 to its
+            value; what is judged and reported has its full weight.
         compile: "on" compiles the training step (seconds, once), "off" does not, "auto" does where the steps ahead
             repay it and there is a C++ compiler.
         precision: of the large matrix products in training: "float32", "bf16", which takes a compiled step, or
             "auto", which measures. All else, and everything reported, is float32 or better.
         random_state: seed of split, weights, noise and samples.
+        warm_start: `fit` and `plan` of a fitted model go on from its weights with a new optimizer and schedule, so that
+            one objective can follow another. Data are read in the units of the first fit; with its `validation` and
+            `random_state` the same rows stay held out. What shapes the model must be as it was.
 
     Attributes:
         model_: the `minamo.model.LatentVariableModel`, float32, holding the best weights.
@@ -144,6 +155,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         family: str = "diagonal",
         posterior_steps: int | None = None,
         objective: str = "elbo",
+        beta: float | None = None,
+        free_bits: float | None = None,
+        capacity: float | None = None,
         draws: int = 1,
         net: str = "mlp",
         hidden: tuple[int, ...] | None = None,
@@ -159,6 +173,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         compile: str = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = 0,
+        warm_start: bool = False,
     ):
         self.latent_dim = latent_dim
         self.likelihood = likelihood
@@ -170,6 +185,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.family = family
         self.posterior_steps = posterior_steps
         self.objective = objective
+        self.beta = beta
+        self.free_bits = free_bits
+        self.capacity = capacity
         self.draws = draws
         self.net = net
         self.hidden = hidden
@@ -185,6 +203,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.compile = compile
         self.precision = precision
         self.random_state = random_state
+        self.warm_start = warm_start
 
     def __sklearn_tags__(self):
         """Declare that float32 in gives float32 out."""
@@ -214,7 +233,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             DataError, ConfigError: the data or a parameter cannot be used (both are ValueErrors).
             TrainingError: the bound was not finite twice.
         """
-        plan = self.plan(self._checked(X, reset=True))
+        # On a copy: where the data or a parameter are refused a fitted model stays what it is.
+        plan = self.plan(copy.copy(self)._checked(X, reset=True))
         for note in plan.warnings:
             warnings.warn(note, UserWarning, stacklevel=2)
         for _ in self.train(plan):
@@ -226,13 +246,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def plan(self, data: Dataset, engine: dict[str, Any] | None = None) -> Plan:
-        """Look at the data, choose what is "auto", build the model; nothing is trained yet.
+        """Look at the data, choose what is "auto", build the model or take up its weights; nothing is trained yet.
 
         Args:
             data: all rows.
             engine: `description["engine"]` of a run that goes on, so that it does with the same arithmetic.
         """
-        plan = make_plan(self.get_params(), data, engine)
+        if self.warm_start and hasattr(self, "model_"):
+            plan = go_on(self.get_params(), data, self.description_, self.model_, engine)
+        else:
+            plan = make_plan(self.get_params(), data, engine)
         self._adopt(plan.description, plan.model)
         return plan
 
@@ -270,16 +293,18 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ConfigError(f"a prior is refitted where q is amortized; posterior {params['posterior']} would move")
         if data.fingerprint() != self.description_["fingerprint"]:
             raise DataError(f"{data.name} is not the data that the model was fitted on (its fingerprint differs)")
-        held = {"likelihood": self.description_["likelihood"], "weighted": False, "objective": "elbo", "draws": 1}
-        vae = VAE(**{**params, **held, "warmup": 0, **given})
+        held = {"likelihood": self.description_["likelihood"], "weighted": False, "warmup": 0, "warm_start": False}
+        bound = {"objective": "elbo", "draws": 1, "beta": None, "free_bits": None, "capacity": None}
+        vae = VAE(**{**params, **held, **bound, **given})
         plan = with_prior_alone(vae.plan(data), self.model_)
         vae._adopt(plan.description, plan.model)
         return vae, plan
 
     def train(self, plan: Plan, state: State | None = None) -> Iterator[State]:
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
-        last, objective = state, words.OBJECTIVES[self.objective]
-        for last in train(plan.model, plan.rows, plan.watched, plan.settings, state, plan.watch_name, objective):
+        last, (objective, judge) = state, words.objective(self.objective, self.get_params())
+        watched = plan.watched, plan.settings, state, plan.watch_name
+        for last in train(plan.model, plan.rows, *watched, objective, judge):
             yield last
         if last is not None:
             self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
@@ -298,6 +323,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._n_features_out = description["latent_dim"]
         if self.schema_.names and all(isinstance(n, str) for n in self.schema_.names):
             self.feature_names_in_ = np.asarray(self.schema_.names, dtype=object)
+        else:
+            self.__dict__.pop("feature_names_in_", None)
 
     # -- use -----------------------------------------------------------------------------------------------------
 

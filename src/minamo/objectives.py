@@ -8,8 +8,8 @@ parameters phi of q; that for the parameters of p(z) and p(x|z), on which no dra
 | ELBO   | `elbo`         | `sticking_the_landing`   | `score_function`, `rloo`         |
 | IWAE-K | `iwae`         | `doubly_reparameterized` |                                  |
 
-`beta`, `free_bits` and `capacity` make objectives that trade the bound for something else; what is reported of a model
-stays its bound.
+`beta`, `free_bits` and `capacity` make objectives that trade the bound for something else: what training follows, and
+what judges its epochs (`training/judge.py`). What is reported of a model stays its bound.
 
 `tests/laws/test_gradients.py` holds each to be unbiased, `benchmarks/gradients.py` measures their variances.
 """
@@ -125,18 +125,26 @@ def doubly_reparameterized(draw: Draw) -> Tensor:
 
 
 def beta(weight: float) -> Callable[[Draw], Tensor]:
-    """Return J1 - weight * J2 as an objective: above 1 a bound still, but not the tightest; below 1 none.
+    """Return J1 - weight * J2 as an objective, with the gradient of `sticking_the_landing`: weight 1 is the ELBO.
 
+    Above 1 a bound still, but not the tightest; below 1 none. Its best q is p(z) p(x|z)^(1/weight), normalized.
     "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework" (Higgins et al., 2017).
     """
-    return lambda draw: draw.log_px_z.mean(0) - weight * draw.kl_weight * draw.kl
+
+    def objective(draw: Draw) -> Tensor:
+        _require_a_path_to_q(draw, "beta")
+        return _log_w_along_z(draw, weight).mean(0)
+
+    return objective
 
 
 def free_bits(nats: float) -> Callable[[Draw], Tensor]:
     """Return J1 - sum_j max(nats, KL_j) as an objective, KL_j that of latent j averaged over the batch.
 
-    Up to `nats` a latent carries what it likes at no price, so none is given up early. At most the ELBO. "Improved
-    Variational Inference with Inverse Autoregressive Flow" (Kingma et al., 2016).
+    It is the ELBO, with the gradient of `sticking_the_landing`, less what latents lack of `nats`: up to there a latent
+    carries what it likes at no price, so none is given up early. "Improved Variational Inference with Inverse
+    Autoregressive Flow" (Kingma et al., 2016). Of a q whose latents depend on each other KL_j is that of its marginals,
+    and their dependence is paid for in full.
 
     Raises:
         ConfigError: when called, if the KL of single latents is not known in closed form.
@@ -148,22 +156,31 @@ def free_bits(nats: float) -> Callable[[Draw], Tensor]:
             raise ConfigError(
                 "free_bits needs the KL of every latent: prior normal, family diagonal or full-covariance"
             )
-        return draw.log_px_z.mean(0) - draw.kl_weight * parts.mean(0).clamp_min(nats).sum()
+        # Rounded, the KL of a latent that has collapsed may be below 0.
+        lacking = (nats - parts.mean(0).clamp_min(0)).relu().sum()
+        return sticking_the_landing(draw) - draw.kl_weight * lacking
 
     return objective
 
 
 def capacity(nats: float, strength: float) -> Callable[[Draw], Tensor]:
-    """Return J1 - strength * |J2 - nats| as an objective: the rate is led to `nats`.
+    """Return J1 - strength * |J2 - nats| as an objective, J2 averaged over the batch: the rate is led to `nats`.
 
-    "Understanding disentangling in beta-VAE" (Burgess et al., 2018). With strength >= 1, at most the ELBO plus `nats`.
+    It gets there if `strength` is more than J1 loses with the last nat. Far more of it slows J1 down: the sign changes
+    with every batch, and the optimizer sees that noise above all else. A warm-up raises the capacity from 0 to
+    `nats`, as in "Understanding disentangling in beta-VAE" (Burgess et al., 2018). With strength >= 1, at most the ELBO
+    plus `nats`, on average.
     """
-    return lambda draw: draw.log_px_z.mean(0) - strength * (draw.kl - nats).abs()
+
+    def objective(draw: Draw) -> Tensor:
+        return draw.log_px_z.mean(0) - strength * (draw.kl.mean() - draw.kl_weight * nats).abs()
+
+    return objective
 
 
-def _log_w_along_z(draw: Draw) -> Tensor:
-    """Log w with the parameters of q held constant in log q."""
-    return draw.log_px_z + draw.kl_weight * (draw.log_pz - detached(draw.q).log_prob(draw.z))
+def _log_w_along_z(draw: Draw, weight: float = 1.0) -> Tensor:
+    """Log w with the parameters of q held constant in log q; `weight` is one more of the prior and q."""
+    return draw.log_px_z + weight * draw.kl_weight * (draw.log_pz - detached(draw.q).log_prob(draw.z))
 
 
 def _log_mean_exp(log_w: Tensor) -> Tensor:

@@ -12,6 +12,9 @@ from minamo import words
 from minamo.errors import ConfigError
 from minamo.training import COMPILE, PRECISIONS, SCHEDULES
 
+TRANSFORMS = ("beta", "free-bits", "capacity")
+"""Objectives that trade the bound for something else."""
+
 
 def check_params(params: dict[str, Any]) -> None:
     """Raise ConfigError for the first parameter with an impossible value."""
@@ -58,13 +61,38 @@ def check_params(params: dict[str, Any]) -> None:
 
 
 def _check_training(params: dict[str, Any]) -> None:
-    words.check("objective", params["objective"], list(words.OBJECTIVES))
-    if params["objective"] in ("iwae", "dreg") and params["draws"] < 2:
-        raise ConfigError(f"objective {params['objective']} of 1 draw is the ELBO: ask for draws of at least 2")
+    if not isinstance(params["warm_start"], bool):
+        raise ConfigError(f"warm_start must be True or False, got {params['warm_start']!r}")
+    _check_objective(params)
     words.check("schedule", params["schedule"], SCHEDULES)
     if params["warmup"] >= params["max_epochs"]:
         raise ConfigError(
             f"warmup {params['warmup']} would not be over after max_epochs {params['max_epochs']}: make it shorter"
+        )
+
+
+def _check_objective(params: dict[str, Any]) -> None:
+    chosen = params["objective"]
+    words.check("objective", chosen, list(words.OBJECTIVES))
+    if chosen in ("iwae", "dreg") and params["draws"] < 2:
+        raise ConfigError(f"objective {chosen} of 1 draw is the ELBO: ask for draws of at least 2")
+    for name in ("beta", "free_bits", "capacity"):
+        value = params[name]
+        if value is None:
+            continue
+        if not (_is_real(value) and 0 <= value < math.inf):
+            raise ConfigError(f"{name} must be a number of at least 0, got {value!r}")
+        owners = [word for word, made in words.OBJECTIVES.items() if words.asked_for(made, {name: value})]
+        if chosen not in owners:
+            raise ConfigError(f"{name} {value:g} belongs to objective {' or '.join(owners)}; this one is {chosen}")
+    if chosen in TRANSFORMS and params["posterior"] != "amortized":
+        raise ConfigError(
+            f"objective {chosen} needs posterior amortized: {params['posterior']} looks for the q of the ELBO instead"
+        )
+    if chosen == "free-bits" and (params["prior"] != "normal" or params["family"] == "flow"):
+        raise ConfigError(
+            "objective free-bits needs the KL of every latent: prior normal, family diagonal or full-covariance; here "
+            f"they are {params['prior']} and {params['family']}"
         )
 
 

@@ -36,6 +36,13 @@ WATCHED_ROWS = 10_000
 """Training rows on which convergence is judged when none are held out and there are more."""
 WATCHED_IF_OPTIMIZED = 500
 """Rows on which convergence is judged where each has to be optimized from scratch, after every epoch."""
+MAXIMIZED = {
+    "iwae": "log (1/{draws}) sum_k w_k",
+    "dreg": "log (1/{draws}) sum_k w_k",
+    "beta": "J1 - {beta:g} J2",
+    "free-bits": "J1 - sum_j max({free_bits:g}, KL_j)",
+    "capacity": "J1 - {beta:g} |J2 - {capacity:g}|",
+}
 NAMED = 5
 """Constant columns named in a message before it says "and so on"."""
 
@@ -54,13 +61,19 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | None = None) -> Plan:
+def make_plan(
+    params: dict[str, Any],
+    data: Dataset,
+    engine: dict[str, Any] | None = None,
+    fitted: dict[str, Any] | None = None,
+) -> Plan:
     """Check parameters against data, choose what is "auto", and build the model with its starting weights.
 
     Args:
         params: those of VAE.
         data: all rows, those to be held out included.
         engine: what a run that goes on has begun with; default: chosen now.
+        fitted: description of a model whose units and range are taken; default: those of the data.
     """
     check_params(params)
     if len(data) < 2:
@@ -74,6 +87,10 @@ def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | No
         chosen, why = words.choose_likelihood(whole, params["binarize"])
     words.check("likelihood", chosen, list(words.LIKELIHOODS))
     prepare, how = _prepare(params, data, facts, chosen)
+    low_high = [whole.low, whole.high]
+    if fitted is not None:
+        prepare, how = replace(Prepare.from_json(fitted["prepare"]), divisor=data.schema.divisor), "as in the first fit"
+        low_high = fitted["range"]
     if params["posterior"] == "exact" and (chosen != "normal" or params["net"] != "linear"):
         raise ConfigError(
             "posterior exact needs likelihood normal and net linear, where p(z|x) is known; here they are "
@@ -90,7 +107,7 @@ def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | No
         "latent_dim": latent_dim,
         "seed": seed,
         "fingerprint": data.fingerprint(),
-        "range": [whole.low, whole.high],
+        "range": low_high,
         "data": {"name": data.name, "part": data.part, "rows": len(data), "training_rows": len(train_index)},
     }
     model = build(description)
@@ -117,6 +134,7 @@ def make_plan(params: dict[str, Any], data: Dataset, engine: dict[str, Any] | No
         f"{latent_dim} latents, net {params['net']}" + _widths(params),
         *_prior_notes(params),
         *_posterior_notes(params, watched, held_out),
+        *_objective_notes(params),
         *([said] if said else []),
         engine_said,
     ]
@@ -314,6 +332,15 @@ def _posterior_notes(params: dict[str, Any], watched: Rows | None, held_out: np.
             f"convergence is judged on {len(watched)} of the held-out rows: each has to be optimized from scratch"
         )
     return notes
+
+
+def _objective_notes(params: dict[str, Any]) -> list[str]:
+    """What is maximized, with which numbers, where it is not the ELBO."""
+    word = params["objective"]
+    if word not in MAXIMIZED:
+        return []
+    what = MAXIMIZED[word].format(**words.numbers_of(word, params))
+    return [f"objective {word}: {what}, which judges the epochs too; what is reported is the bound on log p(x)"]
 
 
 def _forecast(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch.distributions import constraints
 
-from minamo import likelihoods, priors, trackers
+from minamo import likelihoods, objectives, priors, trackers
 from minamo.data import Facts
 from minamo.errors import ConfigError, unknown
 from minamo.families import Diagonal, Family, Flow, FullCovariance
@@ -20,7 +20,8 @@ from minamo.objectives import doubly_reparameterized, iwae, sticking_the_landing
 from minamo.posteriors import Amortized, Exact, PerDatum, Posterior, SemiAmortized
 from minamo.priors import Prior
 from minamo.trackers import Tracker
-from minamo.training import Objective
+from minamo.training import Judge, Objective
+from minamo.training.judge import ELBO, of_beta, of_capacity, of_free_bits, of_iwae
 
 T = TypeVar("T")
 
@@ -34,12 +35,6 @@ def named(package: ModuleType, kind: type[T]) -> dict[str, type[T]]:
 LIKELIHOODS: dict[str, type[Likelihood]] = named(likelihoods, Likelihood)
 POSTERIORS: dict[str, type[Posterior]] = {p.name: p for p in (Amortized, SemiAmortized, PerDatum, Exact)}
 FAMILIES: dict[str, type[Family]] = {f.name: f for f in (Diagonal, FullCovariance, Flow)}
-OBJECTIVES: dict[str, Objective] = {
-    "elbo": sticking_the_landing,
-    "iwae": iwae,
-    "dreg": doubly_reparameterized,
-}
-"""For "elbo" the gradient with the least noise near the optimum."""
 PRIORS: dict[str, type[Prior]] = named(priors, Prior)
 NETS: dict[str, tuple[int, ...]] = {
     "mlp": (400, 400),
@@ -51,6 +46,30 @@ NETS: dict[str, tuple[int, ...]] = {
 }
 """The hidden widths that each takes unless told otherwise; channels of a convolutional net."""
 TRACKERS: dict[str, type[Tracker]] = named(trackers, Tracker)
+
+
+def _beta(beta: float = 4.0) -> tuple[Objective, Judge]:
+    return objectives.beta(beta), of_beta(beta)
+
+
+def _free_bits(free_bits: float = 0.1) -> tuple[Objective, Judge]:
+    return objectives.free_bits(free_bits), of_free_bits(free_bits)
+
+
+def _capacity(capacity: float = 25.0, beta: float = 10.0) -> tuple[Objective, Judge]:
+    return objectives.capacity(capacity, beta), of_capacity(capacity, beta)
+
+
+OBJECTIVES: dict[str, Callable[..., tuple[Objective, Judge]]] = {
+    "elbo": lambda: (sticking_the_landing, ELBO),
+    "iwae": lambda draws: (iwae, of_iwae(draws)),
+    "dreg": lambda draws: (doubly_reparameterized, of_iwae(draws)),
+    "beta": _beta,
+    "free-bits": _free_bits,
+    "capacity": _capacity,
+}
+"""What a step follows and what judges an epoch, from the parameters that each names. For "elbo" the gradient with the
+least noise near the optimum."""
 SCALES = ("shared", "analytic")
 BINARIZE = ("none", "dynamic", "fixed")
 FILLED = 0.5
@@ -121,7 +140,7 @@ def likelihood(word: str, net: Callable[[int], Net], n_columns: int, **available
     return made(net(n_columns * (made.per_column or next(iter(given.values())))), **given)
 
 
-def asked_for(made: type, available: Mapping[str, Any]) -> dict[str, Any]:
+def asked_for(made: Callable[..., Any], available: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `available` that the constructor of `made` has a parameter for."""
     return {k: v for k, v in available.items() if k in signature(made).parameters}
 
@@ -174,6 +193,22 @@ def prior(word: str, posterior: Posterior, **available: Any) -> Prior:
             )
         given["q"] = posterior.at
     return made(**given)
+
+
+def objective(word: str, params: Mapping[str, Any]) -> tuple[Objective, Judge]:
+    """Return what training maximizes, and the same of every watched row.
+
+    Args:
+        word: one of OBJECTIVES.
+        params: those of VAE.
+    """
+    return look_up("objective", word, OBJECTIVES)(**numbers_of(word, params))
+
+
+def numbers_of(word: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an objective asks for: the parameter, or where that is None the objective's own default."""
+    known = signature(OBJECTIVES[word]).parameters
+    return {name: known[name].default if params[name] is None else params[name] for name in known}
 
 
 def choose_likelihood(facts: Facts, binarize: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minamo.distributions import detached
 from minamo.model import Draw, LatentVariableModel
-from minamo.objectives import doubly_reparameterized, elbo, iwae, rloo, score_function, sticking_the_landing
+from minamo.objectives import beta, doubly_reparameterized, elbo, iwae, rloo, score_function, sticking_the_landing
 from minamo.randomness import drawing_from, stream
 from tests.oracle.linear_gaussian import oracle
 from tests.oracle.row_by_row import RowLinear, RowPosterior, RowPrior, gradients, rows_of
@@ -27,12 +27,13 @@ Theta = dict[str, Tensor]
 Objective = Callable[[Draw], Tensor]
 
 
-def setting(shift: float, latent_dim: int = 2) -> tuple[Theta, Tensor]:
-    """A linear-Gaussian model, one row x of it, and q at a distance from the exact posterior: 0 is the posterior."""
+def setting(shift: float, latent_dim: int = 2, weight: float = 1.0) -> tuple[Theta, Tensor]:
+    """A linear-Gaussian model, one row x of it, and q at a distance from the posterior of p(x|z)^(1/weight)."""
     truth = oracle(latent_dim, n_columns=2 * latent_dim)
     x = truth.batch(1).x[0]
-    precision = (truth.w**2).sum(0) / truth.sigma**2 + 1
-    mu = (x - truth.log_p.mean) @ truth.w / truth.sigma**2 / precision
+    var = weight * truth.sigma**2
+    precision = (truth.w**2).sum(0) / var + 1
+    mu = (x - truth.log_p.mean) @ truth.w / var / precision
     theta = {
         "posterior.mu": mu + shift * torch.linspace(1.0, 0.5, latent_dim, dtype=torch.float64),
         "posterior.log_sigma": -0.5 * precision.log() + shift,
@@ -59,13 +60,13 @@ def estimates(theta: Theta, x: Tensor, objective: Objective, k: int, reparameter
         return gradients(model(theta), x, objective, k, N, reparameterized)
 
 
-def exact_elbo(theta: Theta, x: Tensor) -> Tensor:
-    """E_q[log p(x|z)] - KL(q || p), both in closed form."""
+def exact_elbo(theta: Theta, x: Tensor, weight: float = 1.0) -> Tensor:
+    """E_q[log p(x|z)] - weight KL(q || p), both in closed form."""
     mu, log_sigma, w, b, log_sigma_x, mean = theta.values()
     var, var_x = (2 * log_sigma).exp(), (2 * log_sigma_x).exp()
     squared = (x - w @ mu - b).square().sum() + (w**2 @ var).sum()
     kl = 0.5 * (var + (mu - mean) ** 2 - 1).sum() - log_sigma.sum()
-    return -0.5 * squared / var_x - len(x) * (log_sigma_x + 0.5 * math.log(2 * math.pi)) - kl
+    return -0.5 * squared / var_x - len(x) * (log_sigma_x + 0.5 * math.log(2 * math.pi)) - weight * kl
 
 
 def exact_iwae_2(theta: Theta, x: Tensor, n_nodes: int = 120) -> Tensor:
@@ -116,9 +117,9 @@ def bias_of_score(objective: Objective) -> dict[str, float]:
     return bias_of_elbo(objective, k=2, reparameterized=False)
 
 
-def noise_at_the_exact_posterior(objective: Objective, k: int) -> float:
+def noise_at_the_exact_posterior(objective: Objective, k: int, weight: float = 1.0) -> float:
     """Largest gradient for the parameters of q, where that of the bound is 0."""
-    theta, x = setting(0.0)
+    theta, x = setting(0.0, weight=weight)
     with drawing_from(stream(0, "noise")):
         found = gradients(model(theta, 1000), x, objective, k, 1000)
     return max(float(found[name].abs().max()) for name in OF_Q)
@@ -139,6 +140,16 @@ def noise_at_the_exact_posterior(objective: Objective, k: int) -> float:
 def test_gradients_of_the_elbo_are_unbiased(objective, k, reparameterized):
     worst = bias_of_elbo(objective, k, reparameterized)
     assert max(worst.values()) < 4, worst
+
+
+def test_the_gradient_of_beta_is_unbiased_and_has_no_noise_at_its_own_best_q():
+    theta, x = setting(0.4)
+    truth = gradient_of(lambda theta, x: exact_elbo(theta, x, 3.0), theta, x)
+    worst = standard_errors(estimates(theta, x, beta(3.0), 1, True), truth)
+    assert max(worst.values()) < 4, worst
+    assert max(standard_errors(estimates(theta, x, beta(2.0), 1, True), truth).values()) > 4
+    assert noise_at_the_exact_posterior(beta(3.0), 1, weight=3.0) < 1e-10
+    assert noise_at_the_exact_posterior(beta(3.0), 1) > 0.1
 
 
 def test_the_reference_for_iwae_is_exact():

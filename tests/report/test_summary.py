@@ -15,6 +15,7 @@ from minamo.data import Rows
 from minamo.evidence.collapse import ACTIVE
 from minamo.plan import split
 from minamo.report import summarize_run
+from minamo.report.figures import learning
 from minamo.report.values import images
 
 
@@ -54,6 +55,17 @@ def test_the_numbers_are_those_of_evidence(digits, summary):
         assert {k: one[k] for k in ("value", "se", "n", "unit")} == expected[name]
         assert one["means"], f"{name} is not explained"
     assert sum(one["active"] for one in summary["latents"]) == expected["active_units"]["value"]
+
+
+def test_what_judged_the_epochs_is_drawn_where_it_was_not_the_elbo(tmp_path):
+    words = "--latent 2 --hidden 8 --max-epochs 2 --compile off --objective beta"
+    assert run(["fit", "digits", "-o", str(tmp_path / "run"), *words.split()]) == 0
+    curves = summarize_run(tmp_path / "run")["curves"]
+    drawn = learning(curves)["objective"]["data"]
+    assert [line["y"] for line in drawn] == [curves["validation_objective"]]
+    expected = [a - 4 * b for a, b in zip(curves["validation_reconstruction"], curves["validation_kl"], strict=True)]
+    assert curves["validation_objective"] == pytest.approx(expected)
+    assert "what is maximized" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_record_of_other_weights_is_not_believed(copy):

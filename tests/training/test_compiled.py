@@ -62,6 +62,12 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
         (GREY, {"prior": "vamp", "components": 7, "binarize": "dynamic", "net": "gated"}),
         (X, {"prior": "coupling"}),
         (X, {"objective": "iwae", "draws": 3, "warmup": 2, "schedule": "cosine"}),
+        (X, {"objective": "beta", "beta": 3.0, "warmup": 2}),
+        (X, {"objective": "free-bits", "free_bits": 0.7, "warmup": 2}),
+        (X, {"objective": "capacity", "capacity": 3.0, "warmup": 2}),
+        pytest.param(
+            X, {"objective": "free-bits", "free_bits": 0.7, "family": "full-covariance"}, marks=pytest.mark.slow
+        ),
         pytest.param(IMAGES, {"net": "residual-conv", "hidden": (16, 16)}, marks=pytest.mark.slow),
         pytest.param(X, {"prior": "mixture", "components": 5, "net": "residual"}, marks=pytest.mark.slow),
         pytest.param(X, {"prior": "autoregressive"}, marks=pytest.mark.slow),

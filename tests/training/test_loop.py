@@ -48,7 +48,7 @@ def test_resuming_from_any_epoch_ends_with_the_same_bits(how):
         assert [s.epoch for s in rest] == list(range(stop + 1, 9))
         for key in ("weights", "average", "moments", "best"):
             assert same(getattr(rest[-1], key), getattr(whole[-1], key)), key
-        assert rest[-1].best_elbo == whole[-1].best_elbo
+        assert rest[-1].best_judged == whole[-1].best_judged
 
 
 def test_resuming_across_a_fall_of_the_learning_rate():
@@ -81,7 +81,7 @@ def test_the_model_ends_with_the_best_average():
     vae = VAE(**SMALL)
     last = states(vae)[-1]
     assert same(vae.model_.state_dict(), last.best)
-    assert last.best_elbo == max(s.best_elbo for s in states(VAE(**SMALL)))
+    assert last.best_judged == max(s.best_judged for s in states(VAE(**SMALL)))
 
 
 def test_training_validation_and_selection_report_one_elbo():
@@ -90,7 +90,7 @@ def test_training_validation_and_selection_report_one_elbo():
         for prefix in ("", "validation_"):
             r = {k: s.record[prefix + k] for k in ("elbo", "reconstruction", "kl")}
             assert r["elbo"] == pytest.approx(r["reconstruction"] - r["kl"], abs=1e-9)
-        assert s.best_elbo >= s.record["validation_elbo"]
+        assert s.best_judged >= s.record["validation_elbo"]
 
 
 def test_units_of_the_data_change_the_density_by_their_jacobian():

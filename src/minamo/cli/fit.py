@@ -52,7 +52,12 @@ def fit(
     posterior: Annotated[str | None, option("amortized, semi-amortized, per-datum or exact.")] = None,
     family: Annotated[str | None, option("Of q: diagonal, full-covariance or flow.")] = None,
     posterior_steps: Annotated[int | None, option("Gradient steps on q for each row of a batch.")] = None,
-    objective: Annotated[str | None, option("What training maximizes: elbo, iwae or dreg.")] = None,
+    objective: Annotated[
+        str | None, option("What training maximizes: elbo, iwae, dreg, beta, free-bits or capacity.")
+    ] = None,
+    beta: Annotated[float | None, option("Weight of the KL (beta; default 4), or of its distance to capacity.")] = None,
+    free_bits: Annotated[float | None, option("Nats that each latent has at no price; default 0.1.")] = None,
+    capacity: Annotated[float | None, option("Nats that the KL is led to; default 25.")] = None,
     draws: Annotated[int | None, option("Draws of z for every row of a step.")] = None,
     latent_dim: Annotated[int | None, option("Latents; default 32, fewer for few columns.", "--latent")] = None,
     net: Annotated[str | None, option("mlp, gated, residual, conv, residual-conv or linear.")] = None,

@@ -98,7 +98,9 @@ def epoch_line(record: dict[str, Any], left: str) -> str:
     )
     for name in ("validation", "training"):
         if f"{name}_elbo" in record:
-            line += f"  {name} {record[f'{name}_elbo']:.3f} (best: epoch {record['best_epoch']})"
+            judged = record.get(f"{name}_objective")
+            line += f"  {name} {record[f'{name}_elbo']:.3f}"
+            line += ("" if judged is None else f", objective {judged:.3f}") + f" (best: epoch {record['best_epoch']})"
     return line + f"  {record['samples_per_s']:,.0f} samples/s  left {left}"
 
 

@@ -48,17 +48,18 @@ def figure(data: list[Figure], *, x: str, y: str, height: int = 320, **layout: A
 
 
 def learning(curves: dict[str, Any]) -> dict[str, Figure]:
-    """ELBO, its two terms, and the weight of the KL where it moved; by name."""
+    """ELBO, its two terms, what else judged the epochs, and the weight of the KL where it moved; by name."""
     watched = next((w for w in ("validation", "training") if f"{w}_elbo" in curves), None)
     best = next((e for e in reversed(curves.get("best_epoch", [])) if e), None)
     found = {}
-    for name, title in (("elbo", "ELBO"), ("reconstruction", "J1, reconstruction"), ("kl", "J2, KL")):
-        if name not in curves:
-            continue
-        lines = [_line(curves["epoch"], curves[name], "while training", COLORS[4])]
+    titles = {"elbo": "ELBO", "objective": "what is maximized", "reconstruction": "J1, reconstruction", "kl": "J2, KL"}
+    for name, title in titles.items():
+        lines = [_line(curves["epoch"], curves[name], "while training", COLORS[4])] if name in curves else []
         if watched and f"{watched}_{name}" in curves:
             words = "validation" if watched == "validation" else "training rows, afterwards"
             lines.append(_line(curves["epoch"], curves[f"{watched}_{name}"], words, COLORS[0]))
+        if not lines:
+            continue
         made = figure(lines, x="epoch", y=f"{title}, nats per datum")
         made["layout"]["shapes"] = [_upright(e, "dot", "#999999") for e in curves.get("falls", [])]
         if best:

@@ -68,9 +68,9 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
     told: dict[str, Any] = {"key": key, "s": summary, "per_latent": None, "map": None}
     told |= {name: [] for name in ("curves", "lines", "columns", "moves", "strokes")}
     if summary["curves"]:
-        titles = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL", "kl_weight": "weight of the KL"}
+        titles = {"elbo": "ELBO", "kl": "KL", "kl_weight": "weight of the KL"}
         for name, figure in figures.learning(summary["curves"]).items():
-            told["curves"].append(draw(name, figure, f"Line chart: {titles[name]} by epoch"))
+            told["curves"].append(draw(name, figure, f"Line chart: {titles.get(name, name)} by epoch"))
         told["lines"] = _lines(summary["curves"])
     if summary.get("latents"):
         told["per_latent"] = draw("latents", figures.per_latent(summary["latents"]), "Bar chart: KL of each latent")
@@ -115,7 +115,10 @@ def _lines(curves: dict[str, Any]) -> list[list[str]]:
     """Some epochs as numbers, the first, the last and the best among them, below a line of titles."""
     names = [
         n
-        for n in ("epoch", "elbo", "reconstruction", "kl", "validation_elbo", "training_elbo", "kl_weight")
+        for n in (
+            *("epoch", "elbo", "reconstruction", "kl", "validation_elbo", "training_elbo"),
+            *("validation_objective", "training_objective", "kl_weight"),
+        )
         if n in curves
     ]
     n = len(curves["epoch"])

@@ -59,7 +59,8 @@ def curves(history: list[dict[str, Any]], best_epoch: int) -> bytes:
     if f"{watched}_elbo" in history[-1]:
         label = "validation" if watched == "validation" else "training rows, afterwards"
         left.plot(epochs, [r[f"{watched}_elbo"] for r in history], color="#0b3c5d", label=label)
-        left.axvline(best_epoch, color="#0b3c5d", linewidth=0.8, linestyle=":", label=f"best, epoch {best_epoch}")
+        best = "best" if f"{watched}_objective" not in history[-1] else "best by the objective"
+        left.axvline(best_epoch, color="#0b3c5d", linewidth=0.8, linestyle=":", label=f"{best}, epoch {best_epoch}")
     for before, after in pairwise(history):
         if after["learning_rate"] < before["learning_rate"]:
             left.axvline(after["epoch"], color="#bbbbbb", linewidth=0.8, zorder=0)

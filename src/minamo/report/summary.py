@@ -24,6 +24,7 @@ CURVES = (
     "epoch", "elbo", "reconstruction", "kl", "learning_rate", "seconds",
     "validation_elbo", "validation_reconstruction", "validation_kl",
     "training_elbo", "training_reconstruction", "training_kl", "best_epoch",
+    "validation_objective", "training_objective",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from minamo.training.engine import COMPILE as COMPILE
 from minamo.training.engine import PRECISIONS as PRECISIONS
 from minamo.training.engine import Engine as Engine
 from minamo.training.engine import choose_engine as choose_engine
+from minamo.training.judge import Judge as Judge
 from minamo.training.loop import DROPS as DROPS
 from minamo.training.loop import train as train
 from minamo.training.processor import fast_cpu as fast_cpu

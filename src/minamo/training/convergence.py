@@ -1,4 +1,4 @@
-"""When has the ELBO stopped improving? Judged datum by datum against the error of the difference."""
+"""When has a bound stopped improving? Judged datum by datum against the error of the difference."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ rows overstates the error."""
 
 @dataclass(frozen=True)
 class Plateau:
-    """The per-datum ELBO of the last clear improvement, and how long ago that was.
+    """What every datum was judged by at the last clear improvement, the ELBO or another, and how long ago that was.
 
     The same data are judged with the same noise every time, so the difference of two epochs is paired:
-    its standard error is far below that of either ELBO. Improvements too small to see in one epoch
+    its standard error is far below that of either mean. Improvements too small to see in one epoch
     add up against the same anchor until they show.
     """
 
@@ -30,15 +30,15 @@ class Plateau:
     z: float = HELD_OUT
     """Standard errors that make an improvement clear."""
 
-    def after(self, elbo: Tensor) -> Plateau:
-        """Return the plateau after an epoch that ended at `elbo` [N]."""
-        if self.anchor is None or clearly_better(elbo, self.anchor, self.z):
-            return replace(self, anchor=elbo, since=0)
+    def after(self, judged: Tensor) -> Plateau:
+        """Return the plateau after an epoch that ended at `judged` [N]."""
+        if self.anchor is None or clearly_better(judged, self.anchor, self.z):
+            return replace(self, anchor=judged, since=0)
         return replace(self, since=self.since + 1)
 
 
-def clearly_better(elbo: Tensor, than: Tensor, z: float = HELD_OUT) -> bool:
-    """Whether mean(elbo - than) exceeds z of its standard errors, pair by pair.
+def clearly_better(judged: Tensor, than: Tensor, z: float = HELD_OUT) -> bool:
+    """Whether mean(judged - than) exceeds z of its standard errors, pair by pair.
 
     >>> import torch
     >>> before = torch.tensor([-100.0, -80.0, -120.0, -90.0])
@@ -47,7 +47,7 @@ def clearly_better(elbo: Tensor, than: Tensor, z: float = HELD_OUT) -> bool:
     >>> clearly_better(before + torch.tensor([5.0, -4.0, 3.0, -2.0]), before)
     False
     """
-    difference = (elbo - than).double()
+    difference = (judged - than).double()
     if len(difference) < 2:
         return bool(difference.mean() > 0)
     return bool(difference.mean() > z * difference.std() / math.sqrt(len(difference)))

@@ -21,6 +21,7 @@ from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
 from minamo.training.adam import Adam
 from minamo.training.compiled import CompiledStep
+from minamo.training.judge import ELBO, Judge
 from minamo.training.state import Settings, State, copied
 from minamo.training.step import EagerStep, Objective, Step
 
@@ -44,8 +45,9 @@ def train(
     state: State | None = None,
     watch_name: str = "validation",
     objective: Objective = sticking_the_landing,
+    judge: Judge = ELBO,
 ) -> Iterator[State]:
-    """Maximize the ELBO over `rows` by Adam until it has stopped improving on `watched`.
+    """Maximize an objective over `rows` by Adam until it has stopped improving on `watched`.
 
     A moving average of the weights is judged, kept and used: it is free of the noise of the last steps,
     so slow improvements still show while the steps are large.
@@ -62,6 +64,7 @@ def train(
         state: where to go on from.
         watch_name: what `watched` are, a prefix in the log: "validation" or "training".
         objective: the bound whose gradient is followed.
+        judge: the same of every watched row: what a plateau and the best epoch are judged by.
 
     Raises:
         TrainingError: the bound was not finite a second time; the last state yielded is intact.
@@ -69,6 +72,11 @@ def train(
     adam = Adam(model)
     if state is None:
         state = State.beginning(model, settings, watch_name)
+    if not state.epoch:
+        state = replace(state, judged=judge.word)
+    elif state.judged == ELBO.word:
+        # A run that was begun when the ELBO judged everything goes on so.
+        judge = ELBO
     # Buffers are shared: a table of per-datum parameters has no average, and is not kept twice.
     average = copy.deepcopy(model, {id(b): b for b in model.buffers()}).requires_grad_(False).eval()
     model.train()
@@ -77,7 +85,7 @@ def train(
     step, note = _step(model, rows, adam, objective, settings)
     try:
         while state.stopped is None and state.epoch < settings.max_epochs:
-            result = _epoch(model, average, step, rows, watched, settings, state.epoch + 1, state.learning_rate)
+            result = _epoch(model, average, step, rows, watched, settings, state.epoch + 1, state.learning_rate, judge)
             problem = result.problem(model)
             if problem:
                 state, note = _recover(state, problem)
@@ -109,6 +117,8 @@ class _Result(NamedTuple):
     batch_size: int
     log_det: float
     watched: PerDatum | None
+    judged: Tensor | None
+    """[N watched], nats, higher is better."""
     seconds: float
 
     def problem(self, model: LatentVariableModel) -> str | None:
@@ -135,6 +145,8 @@ class _Result(NamedTuple):
         if self.watched is not None:
             for term in ("elbo", "reconstruction", "kl"):
                 line[f"{watch_name}_{term}"] = getattr(self.watched, term).double().mean().item()
+        if self.judged is not None and state.judged != ELBO.word:
+            line[f"{watch_name}_{state.judged}"] = self.judged.double().mean().item()
         line["best_epoch"] = state.best_epoch
         line["waited"] = state.plateau.since
         line["learning_rate"] = state.learning_rate
@@ -167,6 +179,7 @@ def _epoch(
     settings: Settings,
     epoch: int,
     rate: float,
+    judge: Judge,
 ) -> _Result:
     started = time.perf_counter()
     means: list[Tensor] = list(average.parameters())
@@ -187,7 +200,9 @@ def _epoch(
                 followed = i + 1
         step.end()
     seconds = time.perf_counter() - started
-    return _Result(epoch, j1, j2, size, rows.log_det, _watch(average, watched, settings.seed), seconds)
+    seen = _watch(average, watched, settings.seed, judge.k)
+    judged = None if seen is None else judge.of(seen)
+    return _Result(epoch, j1, j2, size, rows.log_det, seen, judged, seconds)
 
 
 def _batches(n: int, size: int, k: int, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -206,12 +221,12 @@ def _follow(means: list[Tensor], weights: list[Tensor], step: int, steps: int) -
     torch._foreach_lerp_(means, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _watch(model: LatentVariableModel, watched: Rows | None, seed: int) -> PerDatum | None:
+def _watch(model: LatentVariableModel, watched: Rows | None, seed: int, k: int) -> PerDatum | None:
     """The same rows with the same noise after every epoch, so that epochs can be compared in pairs."""
     if watched is None:
         return None
     with drawing_from(stream(seed, "watch")):
-        return evaluate(model, watched, 1)
+        return evaluate(model, watched, k)
 
 
 def _advance(
@@ -228,13 +243,13 @@ def _advance(
     # What is shared is copied once.
     mean = {k: v.clone() if k in learned else weights[k] for k, v in average.state_dict().items()}
     state = replace(state, epoch=result.epoch, weights=weights, average=mean, moments=adam.tensors())
-    if result.watched is None:
+    if result.judged is None:
         state = replace(state, best=mean, best_epoch=result.epoch)
     else:
-        bound = result.watched.elbo.double().mean().item()
-        if bound > state.best_elbo:
-            state = replace(state, best=mean, best_elbo=bound, best_epoch=result.epoch)
-        plateau = state.plateau.after(result.watched.elbo)
+        found = result.judged.double().mean().item()
+        if found > state.best_judged:
+            state = replace(state, best=mean, best_judged=found, best_epoch=result.epoch)
+        plateau = state.plateau.after(result.judged)
         # While the weight of the KL still rises no plateau is one.
         state = replace(
             state, plateau=replace(plateau, since=plateau.since * (result.epoch > settings.schedule.warmup))

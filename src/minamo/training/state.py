@@ -46,10 +46,12 @@ class State:
     """Adam's state, "3.exp_avg" for the fourth parameter."""
     learning_rate: float
     best: Tensors
-    """The average with the highest watched ELBO so far."""
-    best_elbo: float
+    """The average with the highest mean of what is judged, over the watched rows, so far."""
+    best_judged: float
     best_epoch: int
     plateau: Plateau = field(default_factory=Plateau)
+    judged: str = "elbo"
+    """What the watched rows are judged by, see `Judge.word`: a run is judged to its end by what it began with."""
     drops: int = 0
     """How often the learning rate has fallen."""
     recovered: bool = False
@@ -72,7 +74,17 @@ class State:
         tensors = {f"{group}.{k}": v for group, members in groups.items() for k, v in members.items()}
         if self.plateau.anchor is not None:
             tensors["anchor"] = self.plateau.anchor
-        names = ("epoch", "best_elbo", "best_epoch", "learning_rate", "drops", "recovered", "stopped", "record")
+        names = (
+            "epoch",
+            "best_judged",
+            "best_epoch",
+            "judged",
+            "learning_rate",
+            "drops",
+            "recovered",
+            "stopped",
+            "record",
+        )
         return tensors, {**{k: getattr(self, k) for k in names}, "since": self.plateau.since, "z": self.plateau.z}
 
     @classmethod
@@ -84,6 +96,9 @@ class State:
             if group in groups:
                 groups[group][key] = tensor
         plain = dict(plain)
+        if "best_elbo" in plain:
+            # Written when the ELBO judged everything.
+            plain["best_judged"] = plain.pop("best_elbo")
         plateau = Plateau(tensors.get("anchor"), plain.pop("since"), plain.pop("z"))
         return cls(plateau=plateau, **groups, **plain)
 
