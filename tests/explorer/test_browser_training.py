@@ -13,7 +13,7 @@ import pytest
 from minamo.cli.main import run
 from tests.explorer.conftest import SMALL, ready, served
 
-EPOCHS = "c?.epoch.at(-1) ?? 0"
+EPOCHS = "logged?.epoch.at(-1) ?? 0"
 
 
 @pytest.fixture

@@ -162,6 +162,7 @@ def test_the_rank_of_a_surprise_is_that_of_equals(session):
 
 def test_how_training_goes(digits):
     found = open_run(digits, with_data=False)
+    assert found.vae is not None
     assert has_ended(found)
     assert model_shown(found) == "Shown is the model saved after epoch 3: the weights of epoch 3, the best."
     found.vae.description_["params"]["max_epochs"] = 9

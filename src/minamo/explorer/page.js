@@ -130,18 +130,18 @@ function listenToRest() {
 }
 
 // -- curves, live
-let c = null;
+let logged = null;
 function drawCurves() {
-  if (!c) return;
-  const line = (name, words, color, dash) => c[name] && {x: c.epoch, y: c[name], name: words, mode: c.epoch.length > 1 ? "lines" : "markers", line: {color, dash}};
+  if (!logged) return;
+  const line = (name, words, color, dash) => logged[name] && {x: logged.epoch, y: logged[name], name: words, mode: logged.epoch.length > 1 ? "lines" : "markers", line: {color, dash}};
   const drawn = [line("elbo", "while training", colors[1], "dot"), line("validation_elbo", "validation", colors[4], "solid"), line("training_elbo", "training rows, afterwards", colors[4], "solid")].filter(Boolean);
   const last = drawn.map((t) => `${t.name} ${t.y.at(-1)?.toFixed(2)}`).join(", ");
-  $("curves").ariaLabel = `ELBO by epoch, in nats per datum; at epoch ${c.epoch.at(-1)}: ${last}`;
-  return Plotly.react("curves", drawn, theme({height: 280, margin: MARGIN, xaxis: {title: {text: "epoch"}, dtick: c.epoch.at(-1) < 12 ? 1 : undefined}, yaxis: {title: {text: "ELBO, nats per datum"}, automargin: true}, legend: {orientation: "h", y: 1.15}}), {...CONFIG, staticPlot: false});
+  $("curves").ariaLabel = `ELBO by epoch, in nats per datum; at epoch ${logged.epoch.at(-1)}: ${last}`;
+  return Plotly.react("curves", drawn, theme({height: 280, margin: MARGIN, xaxis: {title: {text: "epoch"}, dtick: logged.epoch.at(-1) < 12 ? 1 : undefined}, yaxis: {title: {text: "ELBO, nats per datum"}, automargin: true}, legend: {orientation: "h", y: 1.15}}), {...CONFIG, staticPlot: false});
 }
 const follow = quiet(async () => {
   const told = await json("/api/history");
-  c = told.curves;
+  logged = told.curves;
   $("state").textContent = told.state;
   $("missing").hidden = !told.missing.length; $("missing").textContent = told.missing.join(" ");
   if (!about.model && told.epochs !== null) await load();

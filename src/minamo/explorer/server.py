@@ -145,9 +145,8 @@ def _how(body: dict[str, Any]) -> tuple[bool, int]:
 
 
 def _path(session: Session, body: dict[str, Any]) -> Any:
-    return session.path_between(
-        body.get("start"), body.get("end"), str(body.get("how")), _whole(body, "steps", 9), *_how(body)
-    )  # type: ignore[arg-type]
+    ends, steps = (body.get("start"), body.get("end")), _whole(body, "steps", 9)
+    return session.path_between(*ends, str(body.get("how")), steps, *_how(body))
 
 
 def _sample(session: Session, body: dict[str, Any]) -> Any:

@@ -162,7 +162,7 @@ class Session:
             return told
 
     def path_between(
-        self, start: list[float], end: list[float], how: str, steps: int, draw: bool = False, seed: int = 0
+        self, start: Any, end: Any, how: str, steps: int, draw: bool = False, seed: int = 0
     ) -> dict[str, Any]:
         """Data along a line or a great circle from one z to another, and the z's."""
         with self.lock:
