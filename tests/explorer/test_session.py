@@ -153,9 +153,9 @@ def test_the_rank_of_a_surprise_is_that_of_equals(session):
     usual = session._usual_log_p()
     rows = session.found.served.judged.spread(len(usual))
     x = session.vae.prepare_.to_data(next(rows.batches(len(usual))).x).numpy()
-    told = [session.encode(row) for row in x[::10]]
-    true = [(usual > v).mean() for v in usual[::10]]
-    assert max(true) - min(true) > 0.8
+    some = usual.argsort()[::20]
+    told = [session.encode(row) for row in x[some]]
+    true = [(usual > v).mean() for v in usual[some]]
     assert [t["lower_than"] for t in told] == pytest.approx(true, abs=0.1)
     assert told[0]["compared"] == len(usual) == 180
 
