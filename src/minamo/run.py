@@ -166,6 +166,13 @@ class Run:
                     raise RunError(f"{self.path / LOG} is damaged at line {number}: restore it or delete it") from error
         return found
 
+    def since_last_epoch(self) -> float | None:
+        """Seconds since an epoch was logged, or None if none has been."""
+        try:
+            return max(0.0, time.time() - (self.path / LOG).stat().st_mtime)
+        except OSError:
+            return None
+
     def rewind(self, epoch: int) -> None:
         """Take from the log what came after `epoch`: it is about to be repeated."""
         lines = [json.dumps(r) + "\n" for r in self.history() if r["epoch"] <= epoch]

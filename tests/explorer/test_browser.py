@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
-import re
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from minamo.cli.main import run
-from tests.explorer.conftest import serving
+from minamo import VAE, load
+from tests.explorer.conftest import ready, served
 
-CHROMIUM = shutil.which("chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright and chromium: make browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: make browser")
-HOSTILE = (
-    "<script>window.ran=1</script>",
-    "<img src=x onerror=window.ran=1>",
-    '"><svg onload=window.ran=1>',
-    "a&amp;b",
-)
 WIDE, NARROW = {"width": 1280, "height": 1000}, {"width": 390, "height": 1000}
-
-
-@pytest.fixture
-def page():
-    """A page that fails its test if anything was logged as an error."""
-    with playwright.sync_playwright() as opened:
-        browser = opened.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        made, said = browser.new_page(viewport=WIDE), []
-        made.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        made.on("pageerror", lambda error: said.append(str(error)))
-        yield made
-        browser.close()
-    assert said == []
-
-
-@pytest.fixture
-def explored(page, port):
-    page.goto(f"http://127.0.0.1:{port}/")
-    page.wait_for_selector("#decoded img")
-    page.wait_for_selector("#map .plot-container")
-    return page
+DROP = """([name, type, bytes, text]) => {
+  const data = new DataTransfer();
+  if (name) data.items.add(new File([Uint8Array.from(bytes)], name, {type})); else data.setData('text/plain', text);
+  document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
 
 
 def after_a_change(page, before: str) -> str:
@@ -63,18 +37,140 @@ def test_dragging_on_the_map_and_a_slider_change_what_is_decoded(explored):
     after_a_change(explored, before)
 
 
-def test_an_image_of_ones_own_is_encoded_and_downloads_open(explored):
+def stroke(page, points):
+    """A line drawn on the pad by the mouse, in its pixels."""
+    page.locator("#pad").scroll_into_view_if_needed()
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + points[0][0], box["y"] + points[0][1])
+    page.mouse.down()
+    for x, y in points[1:]:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=5)
+    page.mouse.up()
+
+
+def landed(page, words: str) -> np.ndarray:
+    """The z to which the page has gone, once the datum called `words` is told of."""
+    page.wait_for_function("words => document.querySelector('#point h3')?.textContent === words", arg=words)
+    return np.array(page.evaluate("z"))
+
+
+def ink(page) -> np.ndarray:
+    """The pad's pixels, as the file that is sent."""
+    url = page.evaluate("document.getElementById('pad').toDataURL('image/png')")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("L"))
+
+
+def test_a_drawing_lands_on_the_map_with_its_surprise(explored, session):
+    stroke(explored, [(70, 15), (70, 125)])
+    assert 0.05 < (ink(explored) > 200).mean() < 0.2
+    explored.click("#use-pad")
+    z = landed(explored, "Your drawing")
+    told = session.encode_image(np.asarray(Image.fromarray(ink(explored)).resize((8, 8), Image.Resampling.BOX)))
+    assert z == pytest.approx(told["z"], abs=1e-6)
+    said = explored.inner_text("#point")
+    assert f"less likely than {100 * told['lower_than']:.0f} %" in said
+    assert f"{told['log_p']:.2f}" in said
+    dot, over = explored.locator("#dot").bounding_box(), explored.locator("#over").bounding_box()
+    a, low, high = explored.evaluate("[axes()[0], ...view.x]")
+    assert (dot["x"] + dot["width"] / 2 - over["x"]) / over["width"] == pytest.approx(
+        (told["z"][a] - low) / (high - low), abs=0.01
+    )
+    explored.click("#clear-pad")
+    assert ink(explored).max() == 0
+
+
+def test_a_finger_draws(explored):
+    explored.locator("#pad").scroll_into_view_if_needed()
+    box, touch = explored.locator("#pad").bounding_box(), explored.context.new_cdp_session(explored)
+    places = [{"x": box["x"] + 70, "y": box["y"] + y} for y in range(20, 120, 10)]
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": places[:1]})
+    for place in places[1:]:
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [place]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert (ink(explored)[20:110, 70] > 200).all()
+
+
+def test_an_image_or_a_row_that_is_dropped_is_encoded(explored, session):
+    """Row 5 of the digits, as a picture and as numbers, lands where its point is."""
+    x, told = load("digits").x[5].reshape(8, 8), session.datum(5)
+    file = io.BytesIO()
+    Image.fromarray((x / 16 * 255).round().astype(np.uint8)).save(file, "PNG")
+    explored.evaluate(DROP, ["five.png", "image/png", list(file.getvalue()), ""])
+    assert landed(explored, "five.png") == pytest.approx(told["z"], abs=0.05)
+    explored.evaluate(DROP, ["", "", [], ", ".join(f"{v / 16:g}" for v in x.ravel())])
+    assert landed(explored, "The row that was dropped") == pytest.approx(told["z"], abs=1e-4)
+    assert "surprise" in explored.inner_text("#point")
+    assert explored.is_hidden("#said")
+    assert explored.inner_text("#point h3") == "The row that was dropped"
+
+
+def test_a_row_of_a_table_is_dropped_as_a_file(page, table):
+    from minamo.explorer.session import Session
+
+    session = Session(table)
+    with served(session) as port:
+        ready(page, port)
+        assert page.is_hidden("#pad-box")
+        page.evaluate(DROP, ["one.csv", "text/csv", list(b"a,b,c,d\n1,2,3,4\n"), ""])
+        assert landed(page, "one.csv") == pytest.approx(session.encode(np.array([1.0, 2.0, 3.0, 4.0]))["z"], abs=1e-6)
+        assert page.locator("#point table").first.locator("td:nth-child(2)").all_inner_texts() == ["1", "2", "3", "4"]
+        page.fill("#row", "1, 2")
+        page.evaluate("document.getElementById('row-form').requestSubmit()")
+        page.wait_for_selector("#said:not([hidden])")
+        assert "expected 4 numbers, got 2" in page.inner_text("#said")
+        assert len(page.errors) == 1
+        assert "400" in page.errors.pop()
+
+
+def test_an_image_is_chosen_and_what_is_decoded_is_downloaded(explored, digits):
     picture, file = Image.new("L", (40, 40), 0), io.BytesIO()
     picture.paste(255, (15, 5, 25, 35))
     picture.save(file, "PNG")
     explored.set_input_files("#file", {"name": "one.png", "mimeType": "image/png", "buffer": file.getvalue()})
-    explored.wait_for_function("() => document.querySelector('#point').innerText.includes('surprise')")
+    z = landed(explored, "one.png")
+    explored.wait_for_function("!waiting")
     with explored.expect_download() as png:
         explored.click("#save-png")
-    assert min(Image.open(png.value.path()).size) > 8
     with explored.expect_download() as npz:
         explored.click("#save-npz")
-    assert {k: v.shape for k, v in np.load(npz.value.path()).items()} == {"z": (1, 6), "x": (1, 8, 8)}
+    with np.load(npz.value.path(), allow_pickle=False) as found:
+        assert {k: v.shape for k, v in found.items()} == {"z": (1, 6), "x": (1, 8, 8)}
+        x, vae = found["x"][0], VAE.load(digits / "model.safetensors")
+        assert found["z"][0] == pytest.approx(z, abs=0)
+        assert x == pytest.approx(vae.inverse_transform(z[None]).reshape(8, 8), abs=1e-4)
+    assert shown_on(png.value.path(), 1)[0] == pytest.approx(np.clip(x, 0, 1), abs=0.01)
+
+
+def shown_on(path, n: int) -> np.ndarray:
+    """The data on a sheet of n pictures of 8 x 8, each pixel 7 x 7 large, with gaps of 2: [n, 8, 8] in [0, 1]."""
+    picture, across = np.asarray(Image.open(path).convert("L")) / 255, round(n**0.5)
+    middles = [2 + 58 * i + 7 * j + 3 for i in range(across) for j in range(8)]
+    return picture[np.ix_(middles, middles)].reshape(across, 8, across, 8).transpose(0, 2, 1, 3).reshape(n, 8, 8)
+
+
+@pytest.mark.parametrize("draw", [False, True], ids=["means", "draws"])
+def test_a_great_circle_is_downloaded_as_it_is_shown(explored, digits, draw):
+    """Equal angles, lengths that change evenly, and the very pictures of the sheet."""
+    explored.evaluate("z = [2, 0, 0, 0, 0, 0]; moved()")
+    explored.click("#from")
+    explored.evaluate("z = [0, 1, 0, 0, 0, 0]; moved()")
+    explored.click("#to")
+    explored.set_checked("#draw", draw)
+    explored.select_option("#how", "circle")
+    explored.click("#go")
+    explored.wait_for_selector("#sheet img")
+    with explored.expect_download() as npz:
+        explored.click("#sheet-npz")
+    with explored.expect_download() as png:
+        explored.click("#sheet-png")
+    with np.load(npz.value.path(), allow_pickle=False) as found:
+        z, x = found["z"], found["x"]
+    assert np.linalg.norm(z, axis=1) == pytest.approx(np.linspace(2, 1, 16), abs=1e-12)
+    assert np.arctan2(z[:, 1], z[:, 0]) == pytest.approx(np.linspace(0, np.pi / 2, 16), abs=1e-12)
+    mean = VAE.load(digits / "model.safetensors").inverse_transform(z).reshape(-1, 8, 8)
+    apart = np.abs(x - mean).max()
+    assert apart > 0.1 if draw else apart < 1e-4
+    assert shown_on(png.value.path(), 16) == pytest.approx(np.clip(x, 0, 1), abs=0.01)
 
 
 def test_the_explorer_fits_a_narrow_screen(explored):
@@ -92,100 +188,3 @@ def test_a_report_draws_every_chart_in_its_own_place(page, digits, size):
         chart.locator(".plot-container").wait_for()
     assert page.locator(".chart .plot-container").count() == page.locator(".plot-container").count()
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-
-
-def table() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(120, len(HOSTILE))).round(3)
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    """A table whose columns, file and folder are called what would run, and images with labels that would."""
-    folder = tmp_path_factory.mktemp("hostile")
-    x = table()
-    quoted = ",".join('"' + name.replace('"', '""') + '"' for name in HOSTILE)
-    named = folder / f"{HOSTILE[1]}.csv"
-    named.write_text("\n".join([quoted, *(",".join(map(str, row)) for row in x)]) + "\n")
-    np.savez(folder / "x.npz", x=np.random.default_rng(1).random((120, 6, 6)), y=np.array(HOSTILE)[np.arange(120) % 4])
-    found = {}
-    for name, source, more in (("table", named, ["--prior", "mixture", "--components", "3"]), ("images", "x.npz", [])):
-        found[name] = folder / f"{name}{HOSTILE[1]}"
-        words = ["--latent", "2", "--hidden", "8", "--max-epochs", "2", "--compile", "off"]
-        assert run(["fit", str(folder / source), "-o", str(found[name]), *words, *more]) == 0
-    return found
-
-
-def seen(page) -> str:
-    """All that can be read on a page, in figures too, with what is folded away."""
-    page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-    for chart in page.locator(".chart").all():
-        chart.scroll_into_view_if_needed()
-        chart.locator(".plot-container").wait_for()
-    texts = page.evaluate("[...document.querySelectorAll('svg text')].map((e) => e.textContent)")
-    return "\n".join([page.inner_text("body"), *texts])
-
-
-def nothing_ran(page) -> None:
-    """What was given as a name became no element, and what it would have done has not been done."""
-    assert page.evaluate("window.ran") is None
-    assert page.locator("img[src=x], [onload], [onerror]").count() == 0
-    assert not [s for s in page.locator("script").all_inner_texts() if re.match(r"\s*window\.ran", s)]
-
-
-@pytest.mark.parametrize("kind", ["table", "images"])
-def test_a_report_shows_names_that_would_run_as_text(page, hostile, kind):
-    page.goto((hostile[kind] / "report.html").as_uri())
-    text = seen(page)
-    for name in HOSTILE:
-        assert name in text, name
-    assert page.inner_text("h1") == hostile[kind].name
-    if kind == "table":
-        titles = page.locator(".xtitle").all_text_contents()
-        assert set(HOSTILE) <= set(titles)
-        assert set(HOSTILE) <= set(page.locator(".values th").all_text_contents())
-        assert f"data {HOSTILE[1]}.csv: 120 rows" in text
-    else:
-        assert set(HOSTILE) <= set(page.locator(".legendtext").all_text_contents())
-    nothing_ran(page)
-
-
-def test_runs_side_by_side_too(page, hostile, tmp_path):
-    place, again = tmp_path / "c.html", tmp_path / HOSTILE[1]
-    shutil.copytree(hostile["table"], again)
-    assert run(["report", str(hostile["table"]), str(again), "-o", str(place)]) == 0
-    page.goto(place.as_uri())
-    assert f"{hostile['table'].name} and {HOSTILE[1]}" == page.inner_text("h1")
-    seen(page)
-    nothing_ran(page)
-
-
-@pytest.mark.parametrize("kind", ["table", "images"])
-def test_the_explorer_shows_names_that_would_run_as_text(page, hostile, kind):
-    from minamo.explorer.session import Session
-
-    with serving(Session(hostile[kind])) as port:
-        page.goto(f"http://127.0.0.1:{port}/")
-        page.wait_for_selector("body[data-ready=yes]")
-        page.focus("#over")
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#point table")
-        page.click("#sample")
-        page.wait_for_selector("#sheet table, #sheet img")
-        text = seen(page)
-        for name in HOSTILE:
-            assert name in text, name
-        assert page.inner_text("h1") == page.title() == hostile[kind].name
-        if kind == "table":
-            assert set(HOSTILE) <= set(page.locator("#decoded th").all_text_contents())
-            assert set(HOSTILE) <= set(page.locator("#sheet th").all_text_contents())
-            row = int(page.inner_text("#point h3").removeprefix("Row "))
-            given = page.locator("#point table").first.locator("tbody td:nth-child(2)").all_text_contents()
-            assert [float(value) for value in given] == table()[row].tolist()
-        else:
-            assert set(HOSTILE) == set(page.locator("#map .legendtext").all_text_contents())
-            assert any(name in page.inner_text("#point") for name in HOSTILE)
-            picture = io.BytesIO()
-            Image.new("L", (6, 6)).save(picture, "PNG")
-            page.set_input_files("#file", {"name": HOSTILE[1], "mimeType": "image/png", "buffer": picture.getvalue()})
-            page.locator("#point h3", has_text=HOSTILE[1]).wait_for()
-        nothing_ran(page)

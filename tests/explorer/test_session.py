@@ -11,8 +11,10 @@ from PIL import Image
 
 from minamo import VAE, load
 from minamo.errors import DataError
+from minamo.explorer.going import has_ended, how_it_goes, model_shown
 from minamo.explorer.session import path
 from minamo.explorer.uploads import read_image, read_row
+from minamo.report import open_run
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,67 @@ def test_non_images_are_refused():
         read_row("1,2", 3)
     with pytest.raises(DataError, match="finite"):
         read_row("1,2,nan", 3)
+
+
+def test_draws_are_of_the_law_whose_mean_is_shown(session):
+    """The mean of 256 draws is the mean, within 5 standard errors; a seed gives the same draw again."""
+    z = [0.3, -0.2, 0.5, 0.0, 0.1, -0.4]
+    with np.load(io.BytesIO(session.npz([z] * 256, True, 1))) as found:
+        draws = found["x"].reshape(256, -1)
+    with np.load(io.BytesIO(session.npz([z]))) as found:
+        mean = found["x"].reshape(-1)
+    error = draws.std(0, ddof=1) / 16
+    assert 0 < error.max() < 0.1
+    assert (np.abs(draws.mean(0) - mean) <= 5 * error + 1e-6).all()
+    assert session.decode([z], True, 1) == session.decode([z], True, 1) != session.decode([z], True, 2)
+
+
+def test_a_path_honors_draws(session):
+    ends = [[1.0] * 6, [-1.0] * 6]
+    mean, draw = (session.path_between(*ends, "line", 4, drawn, 7) for drawn in (False, True))
+    assert mean["z"] == draw["z"]
+    with np.load(io.BytesIO(session.npz(draw["z"], True, 7))) as found:
+        assert session._pictured(found["x"].reshape(4, -1))["sheet"] == draw["sheet"] != mean["sheet"]
+
+
+def test_the_nearest_datum_is_the_nearest_in_all_latents(session, vae):
+    means = vae.transform(load("digits"))
+    for row in (0, 5, 1000):
+        near = session.decode([(means[row] + 0.01).tolist()])["near"][0]
+        apart = np.linalg.norm(means - means[row] - 0.01, axis=1)
+        assert near["row"] == apart.argmin()
+        assert near["distance"] == pytest.approx(apart.min(), abs=1e-4)
+        assert near["label"] == session.datum(near["row"])["label"]
+
+
+def test_the_rank_of_a_surprise_is_that_of_equals(session):
+    """The rows that are compared, given as one's own, rank among themselves as they do, but for Monte Carlo."""
+    usual = session._usual_log_p()
+    rows = session.found.served.judged.spread(len(usual))
+    x = session.vae.prepare_.to_data(next(rows.batches(len(usual))).x).numpy()
+    some = usual.argsort()[::20]
+    told = [session.encode(row) for row in x[some]]
+    true = [(usual > v).mean() for v in usual[some]]
+    assert [t["lower_than"] for t in told] == pytest.approx(true, abs=0.1)
+    assert told[0]["compared"] == len(usual) == 180
+
+
+def test_how_training_goes(digits):
+    found = open_run(digits, with_data=False)
+    assert found.vae is not None
+    assert has_ended(found)
+    assert model_shown(found) == "Shown is the model saved after epoch 3: the weights of epoch 3, the best."
+    found.vae.description_["params"]["max_epochs"] = 9
+    assert not has_ended(found)
+    found.history = [{"epoch": 1, "seconds": 4.0}, {"epoch": 2, "seconds": 14.0}]
+    assert how_it_goes(found, 69.0) == "Training: 2 epochs so far, the last 69 s ago."
+    assert "none for 71 s, where the last took 10.0 s: interrupted" in how_it_goes(found, 71.0)
+    assert how_it_goes(found, None) == "No epoch has ended yet."
+    found.vae.n_epochs_ = 0
+    assert model_shown(found) == "Shown is the model before any training."
+
+
+def test_the_weights_that_are_shown_are_not_those_of_a_later_line_of_the_log(digits):
+    found = open_run(digits, with_data=False)
+    found.history.append({**found.history[-1], "epoch": 4, "best_epoch": 4})
+    assert "weights of epoch 3" in model_shown(found)

@@ -28,7 +28,7 @@ from minamo.report import is_picture
 from minamo.report.page import plotly_js
 
 HERE = Path(__file__).parent
-FILES = {"page.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
+FILES = {"page.html": "text/html", "map.js": "text/javascript", "page.js": "text/javascript", "page.css": "text/css"}
 """All that is served from the disk, read when the server is made: no request ever names a file."""
 
 
@@ -145,7 +145,8 @@ def _how(body: dict[str, Any]) -> tuple[bool, int]:
 
 
 def _path(session: Session, body: dict[str, Any]) -> Any:
-    return session.path_between(body.get("start"), body.get("end"), str(body.get("how")), _whole(body, "steps", 9))  # type: ignore[arg-type]
+    ends, steps = (body.get("start"), body.get("end")), _whole(body, "steps", 9)
+    return session.path_between(*ends, str(body.get("how")), steps, *_how(body))
 
 
 def _sample(session: Session, body: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from minamo.data.rows import Rows
 from minamo.errors import DataError, RunError
 from minamo.estimator import VAE
 from minamo.evidence import evaluate
+from minamo.explorer.going import has_ended, how_it_goes, model_shown
 from minamo.randomness import drawing_from, stream
 from minamo.report import column_names, grid, intensities, is_picture, open_run
-from minamo.report.opened import at, read, spread_rows, thin
+from minamo.report.opened import Opened, at, read, spread_rows, thin
 from minamo.report.summary import curves, ending
 from minamo.report.values import DIGITS, plain
+from minamo.run import Run
 
 MAP_POINTS = 60_000
 """Rows on the map at most."""
@@ -53,7 +56,9 @@ class Session:
         self.path = Path(path)
         self.lock = threading.RLock()
         self.found = open_run(self.path)
+        self._missing_data: list[str] = []
         self._rows: Rows | None = None
+        self._of = 0
         self._latents: np.ndarray | None = None
         self._usual: np.ndarray | None = None
 
@@ -68,16 +73,20 @@ class Session:
         """What the page needs at its start; a model that has been saved since is read again."""
         with self.lock:
             self.found = open_run(self.path)
+            self._missing_data = [words for words in self.found.missing if words not in self._without_data().missing]
             self._rows = self._latents = self._usual = None
-            told: dict[str, Any] = {"name": self.path.resolve().name, "missing": self.found.missing, "model": False}
+            told: dict[str, Any] = {"name": self.path.resolve().name, "model": False}
             if self.found.vae is None:
                 return told
             z, served = self._z(), self.found.served
             return {
                 **told,
                 "model": True,
+                "epochs": self.vae.n_epochs_,
+                "shown": model_shown(self.found),
                 "picture": is_picture(self.vae),
                 "shape": list(self.vae.schema_.shape),
+                "range": list(self.vae.description_["range"]),
                 "columns": column_names(self.vae)[:200],
                 "latents": self._order(z).tolist(),
                 "low": np.percentile(z, 0.5, 0).tolist(),
@@ -87,25 +96,36 @@ class Session:
             }
 
     def history(self) -> dict[str, Any]:
-        """The curves as they stand, and how training ended, read afresh."""
-        found = open_run(self.path, with_data=False)
-        return {"curves": curves(found), "ending": ending(found), "model": found.vae is not None}
+        """The curves, how training goes or ended, and after which epoch a model was last saved: read afresh."""
+        fresh = self._without_data()
+        ended = has_ended(fresh)
+        return {
+            "curves": curves(fresh),
+            "ended": ended,
+            # Which weights are shown is said by `about`: those on the page may be older.
+            "state": ending(replace(fresh, history=[]))
+            if ended
+            else how_it_goes(fresh, Run(self.path).since_last_epoch()),
+            "missing": fresh.missing + self._missing_data,
+            "epochs": fresh.vae.n_epochs_ if fresh.vae is not None else None,
+        }
 
     def map(self, first: int, second: int) -> dict[str, Any]:
-        """Posterior means along two latents, with labels where there are any."""
+        """Posterior means along two latents, labels where there are any, and how many rows the data have."""
         with self.lock:
             z, served = self._z(), self.found.served
             first, second = self._latent(first), self._latent(second)
             if served is None:
-                return {"x": [], "y": [], "label": None}
+                return {"x": [], "y": [], "label": None, "of": 0}
             rows = self._mapped()
-            labels = served.labels_at(rows)
-            return {"x": z[:, first].round(4).tolist(), "y": z[:, second].round(4).tolist(), "label": labels}
+            x, y = (z[:, j].round(4).tolist() for j in (first, second))
+            return {"x": x, "y": y, "label": served.labels_at(rows), "of": self._of}
 
     def decode(self, z: list[Any], draw: bool = False, seed: int = 0) -> dict[str, Any]:
-        """The mean of p(x|z), or a draw from it, for every z."""
+        """The mean of p(x|z), or a draw from it, for every z, and which datum's posterior mean lies nearest to it."""
         with self.lock:
-            return {"shown": [self._shown(x) for x in self._decoded(z, draw, seed)]}
+            shown = [self._shown(x) for x in self._decoded(z, draw, seed)]
+            return {"shown": shown, "near": [self._nearest(one) for one in self._latent_vectors(z)]}
 
     def datum(self, place: int) -> dict[str, Any]:
         """A point of the map: its datum, reconstruction, posterior and bounds."""
@@ -113,10 +133,7 @@ class Session:
             rows = self._mapped()
             if not 0 <= place < len(rows):
                 raise DataError(f"there are {len(rows)} points, 0 to {len(rows) - 1}; got {place}")
-            one, served = at(rows, np.array([place])), self.found.served
-            labels = served.labels_at(one) if served is not None else None
-            row = int(one.numbers[0]) if one.numbers is not None else place
-            return {**self._told(one), "row": row, "label": labels[0] if labels else None}
+            return {**self._told(at(rows, np.array([place]))), **self._named(place)}
 
     def encode_image(self, pixels: np.ndarray) -> dict[str, Any]:
         """`encode` 8-bit pixels: 0 to 255 is the range of the data the model was fitted on, or [0, 1] inside it."""
@@ -135,21 +152,26 @@ class Session:
             if x.size != vae.schema_.n_columns:
                 raise DataError(f"expected {vae.schema_.n_columns} numbers, got {x.size}")
             data = as_dataset(x.reshape(1, *vae.schema_.shape), "what you gave", kind=vae.schema_.kind, divisor=1.0)
-            told = self._told(vae.rows(data))
+            one = vae.rows(data)
+            told = self._told(one)
             usual = self._usual_log_p()
             if usual is not None:
-                told["lower_than"] = float((usual > told["log_p"]).mean())
+                # By as many draws as the others had: more would make it look likelier.
+                told["lower_than"] = float((usual > self._log_p(one)[0]).mean())
+                told["compared"] = len(usual)
                 told["usual"] = [float(v) for v in np.percentile(usual, [5, 50, 95])]
             return told
 
-    def path_between(self, start: list[float], end: list[float], how: str, steps: int) -> dict[str, Any]:
+    def path_between(
+        self, start: Any, end: Any, how: str, steps: int, draw: bool = False, seed: int = 0
+    ) -> dict[str, Any]:
         """Data along a line or a great circle from one z to another, and the z's."""
         with self.lock:
             if how not in ("line", "circle"):
                 raise DataError(f"a path is a line or a circle, got {how!r}")
             one, two = self._latent_vectors([start, end])
             z = path(one, two, max(2, min(int(steps), MOST_IMAGES)), how)
-            return {"z": z.tolist(), **self._pictured(self._decoded(z.tolist(), False, 0))}
+            return {"z": z.tolist(), **self._pictured(self._decoded(z.tolist(), draw, seed))}
 
     def sample(self, n: int, temperature: float, draw: bool, seed: int) -> dict[str, Any]:
         """New data; deviations of z from the mean of the prior's draws are scaled by the temperature."""
@@ -171,6 +193,26 @@ class Session:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _without_data(self) -> Opened:
+        """What is in the run directory now."""
+        return open_run(self.path, with_data=False)
+
+    def _named(self, place: int) -> dict[str, Any]:
+        """Row and label of a point of the map."""
+        one, served = at(self._mapped(), np.array([place])), self.found.served
+        labels = served.labels_at(one) if served is not None else None
+        row = int(one.numbers[0]) if one.numbers is not None else place
+        return {"row": row, "label": labels[0] if labels else None}
+
+    def _nearest(self, z: np.ndarray) -> dict[str, Any] | None:
+        """The point of the map that is nearest in all latents, and its distance."""
+        if self.found.served is None:
+            return None
+        means = self._z()
+        apart = self._squares - 2 * means @ z  # |m - z|² less |z|², without a copy of all means
+        place = int(apart.argmin())
+        return {**self._named(place), "distance": float(np.linalg.norm(means[place] - z))}
+
     def _mapped(self) -> Rows:
         """The rows on the map."""
         if self.found.served is None:
@@ -179,6 +221,7 @@ class Session:
             vae = self.vae
             data = read(vae, str(self.found.config["source"]))
             n = MAP_POINTS if vae.posterior in ("amortized", "exact") else spread_rows(vae)
+            self._of = len(data)
             self._rows = vae.rows(data, thin(np.arange(len(data)), n), own=True)
         return self._rows
 
@@ -194,6 +237,7 @@ class Session:
             with torch.no_grad():
                 z = torch.cat([model.infer(b).mean for b in self._mapped().batches(1024)])
         self._latents = found = z.double().numpy()
+        self._squares = (found**2).sum(1)
         return found
 
     def _order(self, z: np.ndarray) -> np.ndarray:
@@ -253,11 +297,13 @@ class Session:
         """log p of some judged rows."""
         served = self.found.served
         if self._usual is None and served is not None:
-            with drawing_from(stream(self.vae.seed_, "explore", "usual")):
-                self._usual = evaluate(
-                    self.vae.model_, served.judged.spread(SURPRISE_ROWS), SURPRISE_DRAWS
-                ).iwae.numpy()
+            self._usual = self._log_p(served.judged.spread(SURPRISE_ROWS))
         return self._usual
+
+    def _log_p(self, rows: Rows) -> np.ndarray:
+        """log p of rows, as they are compared: from below, by a few draws."""
+        with drawing_from(stream(self.vae.seed_, "explore", "usual")):
+            return evaluate(self.vae.model_, rows, SURPRISE_DRAWS).iwae.numpy()
 
     def _shown(self, x: np.ndarray) -> Any:
         """One datum: a PNG as a data URL, or a list of values."""

@@ -37,11 +37,16 @@ def read_image(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_row(text: str, n_columns: int) -> np.ndarray:
-    """Read one row of numbers, separated by commas, semicolons or space.
+    r"""Read one row of numbers, separated by commas, semicolons or space; a first line of names is passed over.
 
     >>> read_row("1, 2.5; 3", 3).tolist()
     [1.0, 2.5, 3.0]
+    >>> read_row("a,b,c\n1,2.5,3\n", 3).tolist()
+    [1.0, 2.5, 3.0]
     """
+    head, _, rest = text.strip().partition("\n")
+    if rest and not any(_is_number(cell) for cell in head.replace(";", ",").split(",")):
+        text = rest
     cells = text.replace(",", " ").replace(";", " ").split()
     if len(cells) != n_columns:
         raise DataError(f"expected {n_columns} numbers, got {len(cells)}")
@@ -52,3 +57,11 @@ def read_row(text: str, n_columns: int) -> np.ndarray:
     if not np.isfinite(found).all():
         raise DataError("every number must be finite")
     return found
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
