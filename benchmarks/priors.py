@@ -30,7 +30,7 @@ def main() -> None:
     with fast_cpu():
         runs, seconds, said = {}, {word: [] for word in PRIORS}, {}
         for word in PRIORS:
-            vae: VAE = model(word, 100).set_params(validation=HELD_OUT)
+            vae: VAE = model("mnist", "normal", 100).set_params(prior=word, validation=HELD_OUT)
             runs[word] = vae.train(vae.plan(mnist))
             said[word] = vae.notes_[-1]
         for n in range(1 + ROUNDS):

@@ -21,16 +21,19 @@ import argparse
 from minamo import VAE, load
 from recipes.training import fitted, judged
 
-EPOCHS = {
-    ("mnist", "normal"): 800,
-    ("mnist", "vamp"): 700,
-    ("fashion-mnist", "normal"): 400,
-    ("fashion-mnist", "vamp"): 330,
+RUNS = {
+    ("mnist", "normal"): (800, 500, 1e-3),
+    ("mnist", "vamp"): (700, 500, 1e-3),
+    ("fashion-mnist", "normal"): (450, 250, 2e-3),
+    ("fashion-mnist", "vamp"): (350, 500, 3e-3),
 }
+"""Epochs, rows in a step, Adam's rate. On Fashion, where these nets overfit, noisier steps end at a better bound."""
 
 
-def model(prior: str, epochs: int, seed: int = 0) -> VAE:
+def model(data: str, prior: str, epochs: int | None = None, seed: int = 0) -> VAE:
     """The paper's nets with one of its two priors."""
+    usual, batch_size, learning_rate = RUNS[data, prior]
+    epochs = epochs or usual
     return VAE(
         40,
         binarize="dynamic",
@@ -38,7 +41,8 @@ def model(prior: str, epochs: int, seed: int = 0) -> VAE:
         components=500,
         net="gated",
         hidden=(300, 300),
-        batch_size=500,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
         validation=10_000,
         schedule="cosine",
         warmup=min(100, epochs // 8),
@@ -57,7 +61,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--save", help="a file for the fitted model")
     options = parser.parse_args()
-    vae = model(options.prior, options.epochs or EPOCHS[options.data, options.prior], options.seed)
+    vae = model(options.data, options.prior, options.epochs, options.seed)
     fitted(vae, load(options.data, "train"), options.save)
     judged(vae, load(options.data, "test"), options.samples)
 

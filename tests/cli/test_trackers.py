@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_an_interruption_while_a_line_is_sent_leaves_that_line_once(tmp_path, mo
 
     path, right, calls = tmp_path / "run", SummaryWriter.add_scalar, []
 
-    def interrupted(self: SummaryWriter, *words: object) -> None:
+    def interrupted(self: SummaryWriter, *words: Any) -> None:
         right(self, *words)
         calls.append(words)
         if len(calls) == 30:

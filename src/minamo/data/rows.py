@@ -72,7 +72,7 @@ class Rows:
         numbers = None if self.numbers is None else self.numbers.index_select(0, places)
         return self.prepare.drawn(self.x.index_select(0, self.index.index_select(0, places))), numbers
 
-    def batch(self, drawn: Tensor, numbers: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Batch:
+    def batch(self, drawn: Tensor, numbers: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Batch:
         """Make a batch of what `drawn` returned."""
         return Batch(self.prepare.to_model(drawn, dtype), numbers)
 
