@@ -59,7 +59,7 @@ def test_a_decoder_puts_values_where_an_encoder_reads_them():
             p.zero_()
         first: torch.Tensor = decoder.first.bias
         first.view(4, 4, 16)[1, 2, 0] = 50.0  # one place of the small image
-        decoder.stages[0][1].conv.weight[:, 0, 1, 1] = torch.tensor([1.0, 2.0, 3.0, 4.0])  # type: ignore[index]
+        decoder.stages[0][1].subpixels.weight[:, 0, 1, 1] = torch.tensor([1.0, 2.0, 3.0, 4.0])  # type: ignore[index]
     image = decoder(torch.zeros(1, 1)).view(8, 8).detach()
     assert image[2:4, 4:6].flatten().tolist() == [50.0, 100.0, 150.0, 200.0]
     assert float(image.sum()) == 500.0
