@@ -156,11 +156,11 @@ def ending(found: Opened) -> str:
     history = found.history
     best = next((line["best_epoch"] for line in reversed(history) if line.get("best_epoch")), None)
     weights = f" The weights shown are those of epoch {best}, the best." if best else ""
-    if found.vae is None:
+    epochs = found.epochs
+    if epochs is None:
         last = f" The log ends with epoch {history[-1]['epoch']}." if history else ""
         return f"How training ended is not known: there is no model.{last}"
-    stopped, epochs = found.description.get("stopped"), found.vae.n_epochs_
-    if stopped == "converged":
+    if found.description.get("stopped") == "converged":
         return f"Converged after {epochs} epochs: the bound had stopped improving at three step sizes.{weights}"
     cap = (found.description.get("params") or {}).get("max_epochs")
     if epochs and cap and epochs >= cap:
