@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from minamo.cli.main import run
+from minamo.cli.tracking import Tracking
 from minamo.run import TENSORBOARD, Run
 from minamo.trackers import TensorBoard
 from tests.trackers.reading import mlflow_curves, tensorboard_curves
@@ -108,6 +109,21 @@ def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(tmp_path, capsys
     assert run(["fit", "-o", str(path), "--resume"]) == 0
     assert tensorboard_curves(Run(path)) == in_float32(curves(Run(path).history()))
     assert mlflow_curves(Run(path)) == curves(Run(path).history())
+
+
+@pytest.mark.parametrize("address", ["http://someone:secret@host:9/path", "postgresql://host/db?password=secret"])
+def test_no_password_is_said_when_a_tracker_fails(address, tmp_path, capsys, monkeypatch):
+    """MLflow's own messages hold the address it was given."""
+
+    def refused(self: object) -> None:
+        raise ConnectionError(f"cannot reach {address}: refused")
+
+    monkeypatch.setattr(TensorBoard, "begin", refused)
+    Tracking(Run.create(tmp_path / "run", {}), [TensorBoard]).begin()
+    said = capsys.readouterr().err
+    assert "tensorboard has failed (cannot reach " in said
+    assert "//host" in said
+    assert "secret" not in said
 
 
 def test_refusals_come_before_the_first_file(tmp_path, capsys, monkeypatch):

@@ -212,9 +212,18 @@ def test_mlflow_begins_anew_in_another_store(run, tmp_path, monkeypatch):
     assert mlflow_curves(run) == curves(run.history())
 
 
-def test_no_password_is_kept_in_the_run(run):
-    run.record_mlflow("https://someone:secret@tracking.example/path", "abc")
-    assert run.mlflow == {"tracking_uri": "https://tracking.example/path", "run_id": "abc"}
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://someone:secret@tracking.example/path", "https://tracking.example/path"),
+        ("postgresql://tracking.example/db?user=someone&password=secret", "postgresql://tracking.example/db"),
+        ("postgresql://someone:secret@tracking.example/db?sslpassword=secret", "postgresql://tracking.example/db"),
+        ("sqlite:////here/store.db", "sqlite:////here/store.db"),
+    ],
+)
+def test_no_password_is_kept_in_the_run(given, kept, run):
+    run.record_mlflow(given, "abc")
+    assert run.mlflow == {"tracking_uri": kept, "run_id": "abc"}
 
 
 def test_the_run_directory_is_the_truth(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,15 @@ class Tracking:
             # Whatever stops a tracker (no server, a full disk, a package of another version), the run goes on.
             except Exception as error:
                 self.trackers.remove(tracker)
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = _without_password((str(error).splitlines() or [type(error).__name__])[0])
                 after = f"minamo fit -o {self.run.path} --resume sends what is missing"
                 print(f"note: tracker {tracker.name} has failed ({reason}); the run goes on, {after}", file=sys.stderr)
+
+
+def _without_password(words: str) -> str:
+    """What is said of an address, which a screen or a log may keep, without who asks there and by which password.
+
+    >>> _without_password("no answer from http://me:p@ss@host/a, postgresql://host/db?user=me&password=x&ssl=1")
+    'no answer from http://host/a, postgresql://host/db?...'
+    """
+    return re.sub(r"(://[^\s?]*)\?[^\s,;)'\"]*", r"\1?...", re.sub(r"://[^/\s]*@", "://", words))
