@@ -14,7 +14,7 @@ import pytest
 from minamo.cli.main import run
 from minamo.cli.tracking import Tracking
 from minamo.run import TENSORBOARD, Run
-from minamo.trackers import TensorBoard
+from minamo.trackers import Mlflow, TensorBoard
 from tests.trackers.reading import mlflow_curves, tensorboard_curves
 from tests.trackers.test_trackers import curves, in_float32
 
@@ -124,6 +124,17 @@ def test_no_password_is_said_when_a_tracker_fails(address, tmp_path, capsys, mon
     assert "tensorboard has failed (cannot reach " in said
     assert "//host" in said
     assert "secret" not in said
+
+
+def test_a_run_left_behind_in_another_store_is_named(tmp_path, capsys, monkeypatch):
+    config = {"params": {}, "source": "digits", "fingerprint": "9ed5", "threads": 1}
+    made = Run.create(tmp_path / "run", config)
+    Tracking(made, [Mlflow]).begin()
+    assert capsys.readouterr().err == ""
+    left = made.mlflow
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    Tracking(made, [Mlflow]).begin()
+    assert f"note: tracker mlflow: run {left['run_id']} of {left['tracking_uri']} is not in" in capsys.readouterr().err
 
 
 def test_refusals_come_before_the_first_file(tmp_path, capsys, monkeypatch):

@@ -46,7 +46,7 @@ class Tracking:
 
     def begin(self) -> None:
         """Begin, or begin again: an interruption may have cut short what was being sent."""
-        self._each(lambda tracker: tracker.begin())
+        self._each(self._begin)
 
     def follow(self) -> None:
         """Show what the log holds. To be called after a checkpoint: what a resumed run repeats, nobody has seen."""
@@ -56,6 +56,12 @@ class Tracking:
         """Add what was measured."""
         self._each(lambda tracker: tracker.finish(measured))
         self.measured = True
+
+    @staticmethod
+    def _begin(tracker: Tracker) -> None:
+        words = tracker.begin()
+        if words:
+            print(f"note: tracker {tracker.name}: {words}", file=sys.stderr)
 
     def _each(self, act: Callable[[Tracker], None]) -> None:
         for tracker in list(self.trackers):
