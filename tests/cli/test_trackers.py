@@ -147,6 +147,22 @@ def test_refusals_come_before_the_first_file(tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_goes_on_where_a_tracker_it_began_with_is_missing(tmp_path, capsys, monkeypatch):
+    """As on another machine: it is named, the others follow, and config.json still has it for the machine that can."""
+    path = tmp_path / "run"
+    assert run(["fit", "digits", "-o", str(path), *OPTIONS, *BOTH]) == 0
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    capsys.readouterr()
+    assert run(["fit", "-o", str(path), "--resume", "--max-epochs", "8"]) == 0
+    note = "note: tracker mlflow needs mlflow: pip install 'minamo[mlflow]'; the run goes on without it\n"
+    assert capsys.readouterr().err.count(note) == 1
+    assert tensorboard_curves(Run(path)) == in_float32(curves(Run(path).history()))
+    assert Run(path).config["trackers"] == ["tensorboard", "mlflow"]
+    assert len(Run(path).history()) == 8
+    assert run(["fit", "-o", str(path), "--resume", "--max-epochs", "9", "--tracker", "mlflow"]) == 2
+    assert len(Run(path).history()) == 8
+
+
 def test_an_interruption_while_a_line_is_sent_leaves_that_line_once(tmp_path, monkeypatch):
     from torch.utils.tensorboard import SummaryWriter
 

@@ -22,6 +22,19 @@ def trackers(words: Sequence[str]) -> list[type[Tracker]]:
     return found
 
 
+def stored_trackers(words: Sequence[str]) -> list[type[Tracker]]:
+    """Look up those that a run began with; one that this machine cannot serve is named and left out."""
+    from minamo.errors import ConfigError
+
+    found = []
+    for word in words:
+        try:
+            found += trackers([word])
+        except ConfigError as error:
+            print(f"note: {error}; the run goes on without it", file=sys.stderr)
+    return found
+
+
 class Tracking:
     """Trackers while a run is trained; one that fails is named once and left out.
 
