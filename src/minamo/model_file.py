@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,21 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]
     Raises:
         RunError: the file is missing, damaged, of another kind, or of a newer format.
     """
-    path = Path(path)
+    return _read(Path(path), kind, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+def read_header(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read the header alone: what `read` says of it, as soon as the file is opened, and no tensor is read."""
+    return _read(Path(path), kind, lambda file: {})[1]
+
+
+def _read(path: Path, kind: str, tensors_of: Callable[[Any], dict[str, Tensor]]) -> tuple[dict[str, Tensor], Any]:
     if not path.is_file():
         raise RunError(f"there is no {kind} file '{path}'")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = tensors_of(file)
         header = json.loads(metadata.get("minamo", "{}"))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise RunError(

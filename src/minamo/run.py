@@ -228,11 +228,11 @@ class Run:
             raise RunError(f"{self.path / MLFLOW} is damaged ({error}): delete it to begin a new run there") from error
 
     def record_mlflow(self, tracking_uri: str, run_id: str) -> None:
-        """Keep where MLflow has this run; a name and password in the address are not kept."""
+        """Keep where MLflow has this run; name and password, before the host or in a query, are not kept."""
         parts = urlsplit(tracking_uri)
-        address = (
-            parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else tracking_uri
-        )
+        address = tracking_uri.partition("?")[0]
+        if "@" in parts.netloc:
+            address = address.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
         self._write_json(MLFLOW, {"tracking_uri": address, "run_id": run_id})
 
     def what_is_there(self) -> list[str]:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from minamo.cli.main import run
+from minamo.cli.tracking import Tracking
 from minamo.run import TENSORBOARD, Run
-from minamo.trackers import TensorBoard
+from minamo.trackers import Mlflow, TensorBoard
 from tests.trackers.reading import mlflow_curves, tensorboard_curves
 from tests.trackers.test_trackers import curves, in_float32
 
@@ -110,6 +111,32 @@ def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(tmp_path, capsys
     assert mlflow_curves(Run(path)) == curves(Run(path).history())
 
 
+@pytest.mark.parametrize("address", ["http://someone:secret@host:9/path", "postgresql://host/db?password=secret"])
+def test_no_password_is_said_when_a_tracker_fails(address, tmp_path, capsys, monkeypatch):
+    """MLflow's own messages hold the address it was given."""
+
+    def refused(self: object) -> None:
+        raise ConnectionError(f"cannot reach {address}: refused")
+
+    monkeypatch.setattr(TensorBoard, "begin", refused)
+    Tracking(Run.create(tmp_path / "run", {}), [TensorBoard]).begin()
+    said = capsys.readouterr().err
+    assert "tensorboard has failed (cannot reach " in said
+    assert "//host" in said
+    assert "secret" not in said
+
+
+def test_a_run_left_behind_in_another_store_is_named(tmp_path, capsys, monkeypatch):
+    config = {"params": {}, "source": "digits", "fingerprint": "9ed5", "threads": 1}
+    made = Run.create(tmp_path / "run", config)
+    Tracking(made, [Mlflow]).begin()
+    assert capsys.readouterr().err == ""
+    left = made.mlflow
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    Tracking(made, [Mlflow]).begin()
+    assert f"note: tracker mlflow: run {left['run_id']} of {left['tracking_uri']} is not in" in capsys.readouterr().err
+
+
 def test_refusals_come_before_the_first_file(tmp_path, capsys, monkeypatch):
     words = ["fit", "digits", "-o", str(tmp_path / "run"), *OPTIONS]
     assert run([*words, "--tracker", "tensorbord"]) == 2
@@ -118,6 +145,22 @@ def test_refusals_come_before_the_first_file(tmp_path, capsys, monkeypatch):
     assert run([*words, "--tracker", "mlflow"]) == 2
     assert capsys.readouterr().err == "minamo: tracker mlflow needs mlflow: pip install 'minamo[mlflow]'\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_goes_on_where_a_tracker_it_began_with_is_missing(tmp_path, capsys, monkeypatch):
+    """As on another machine: it is named, the others follow, and config.json still has it for the machine that can."""
+    path = tmp_path / "run"
+    assert run(["fit", "digits", "-o", str(path), *OPTIONS, *BOTH]) == 0
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    capsys.readouterr()
+    assert run(["fit", "-o", str(path), "--resume", "--max-epochs", "8"]) == 0
+    note = "note: tracker mlflow needs mlflow: pip install 'minamo[mlflow]'; the run goes on without it\n"
+    assert capsys.readouterr().err.count(note) == 1
+    assert tensorboard_curves(Run(path)) == in_float32(curves(Run(path).history()))
+    assert Run(path).config["trackers"] == ["tensorboard", "mlflow"]
+    assert len(Run(path).history()) == 8
+    assert run(["fit", "-o", str(path), "--resume", "--max-epochs", "9", "--tracker", "mlflow"]) == 2
+    assert len(Run(path).history()) == 8
 
 
 def test_an_interruption_while_a_line_is_sent_leaves_that_line_once(tmp_path, monkeypatch):

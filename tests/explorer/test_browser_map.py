@@ -22,6 +22,15 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
   return /gl/.test(kind) ? null : get.call(this, kind, ...more);
 }"""
 
+# Every context that was ever lent, held so that none is given back by chance.
+HOLDING_GL = """window.lent = new Set();
+const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+  const found = get.call(this, kind, ...more);
+  if (found && /gl/.test(kind)) lent.add(found);
+  return found;
+}"""
+
 
 @pytest.fixture
 def many(page, table):
@@ -100,3 +109,18 @@ def test_without_webgl_the_page_says_how_many_points_it_draws(page, table):
         page.goto(f"http://127.0.0.1:{port}/")
         page.wait_for_function("document.getElementById('count').textContent")
         assert page.inner_text("#count") == "60,000 rows. Of these 4,000 are drawn: this browser has no WebGL."
+
+
+def test_drawing_again_takes_no_context_of_webgl(page, table):
+    """A browser lends 16, and takes the oldest back: 20 drawings leave those in which Plotly draws, and no other."""
+    from minamo.explorer.session import Session
+
+    page.add_init_script(HOLDING_GL)
+    with served(Session(table)) as port:
+        ready(page, port)
+        if page.evaluate("document.getElementById('points').data[0].type") != "scattergl":
+            pytest.skip("this browser has no WebGL")
+        plotlys = page.evaluate("[...lent].map((gl) => gl.canvas.closest('#points') !== null)")
+        assert any(plotlys)
+        page.evaluate("async () => { for (let i = 0; i < 20; i++) await react(); }")
+        assert page.evaluate("[...lent].map((gl) => !gl.isContextLost())") == plotlys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from minamo.explorer.going import has_ended, how_it_goes, model_shown
 from minamo.explorer.session import path
 from minamo.explorer.uploads import read_image, read_row
 from minamo.report import open_run
+from minamo.report.summary import curves
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,7 @@ def test_the_rank_of_a_surprise_is_that_of_equals(session):
 
 
 def test_how_training_goes(digits):
-    found = open_run(digits, with_data=False)
+    found = open_run(digits)
     assert found.vae is not None
     assert has_ended(found)
     assert model_shown(found) == "Shown is the model saved after epoch 3: the weights of epoch 3, the best."
@@ -176,6 +178,33 @@ def test_how_training_goes(digits):
 
 
 def test_the_weights_that_are_shown_are_not_those_of_a_later_line_of_the_log(digits):
-    found = open_run(digits, with_data=False)
+    found = open_run(digits)
     found.history.append({**found.history[-1], "epoch": 4, "best_epoch": 4})
     assert "weights of epoch 3" in model_shown(found)
+
+
+def test_a_poll_builds_no_model_and_says_what_the_model_would(session, digits, monkeypatch):
+    """The header alone has it; building a model would take torch's generator from an answer under way."""
+    whole = open_run(digits)
+    monkeypatch.setattr(VAE, "load", None)
+    told = session.history()
+    assert (told["epochs"], told["ended"], told["missing"]) == (3, True, [])
+    assert told["epochs"] == whole.epochs
+    assert told["curves"] == curves(whole)
+    assert told["state"] == "Stopped by the cap of 3 epochs, before any convergence was seen."
+
+
+def test_samples_are_of_their_seed_while_the_page_polls(session):
+    once, polled, over = session.sample(16, 1.0, True, 5), [], threading.Event()
+
+    def poll() -> None:
+        while not over.is_set():
+            polled.append(session.history()["epochs"])
+
+    page = threading.Thread(target=poll)
+    page.start()
+    again = [session.sample(16, 1.0, True, 5) for _ in range(150)]
+    over.set()
+    page.join()
+    assert set(polled) == {3}
+    assert sum(one != once for one in again) == 0

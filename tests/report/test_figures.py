@@ -10,7 +10,7 @@ import pytest
 from minamo import VAE
 from minamo.report import Opened, Served, of_model, render
 from minamo.report.figures import learning, per_latent, strokes, traversal
-from minamo.report.summary import curves
+from minamo.report.summary import curves, ending
 from tests.report.test_page import Tags
 
 RATES = [1e-3] * 4 + [1e-4] * 3 + [1e-5] * 2
@@ -54,6 +54,34 @@ def test_the_weight_of_the_kl_is_drawn_where_it_moved():
     assert line["x"] == list(range(1, 10))
     assert figure["layout"]["xaxis"]["range"] == [1, 9]
     assert learning(told({"warmup": 2}))["kl_weight"]["layout"]["xaxis"]["range"] == [1, 5]
+
+
+@pytest.mark.parametrize(("given", "nats"), [(None, 25), (8.0, 8)])
+def test_a_warm_up_of_the_capacity_is_drawn_as_one(given, nats):
+    """What rises is the capacity, in nats; the weight stays."""
+    drawn = learning(told({"warmup": 4, "objective": "capacity", "capacity": given, "beta": None}))
+    assert "kl_weight" not in drawn
+    line, layout = drawn["capacity"]["data"][0], drawn["capacity"]["layout"]
+    shares = [5.5 / 40, 15.5 / 40, 25.5 / 40, 35.5 / 40, 1, 1, 1, 1, 1]
+    assert line["y"] == pytest.approx([nats * share for share in shares])
+    assert layout["yaxis"]["title"]["text"] == "capacity in training, nats per datum"
+    assert layout["xaxis"]["range"] == [1, 9]
+
+
+@pytest.mark.parametrize(
+    ("objective", "what"),
+    [
+        ("elbo", "bound"),
+        ("iwae", "bound"),
+        ("beta", "objective"),
+        ("free-bits", "objective"),
+        ("capacity", "objective"),
+    ],
+)
+def test_what_stopped_improving_is_what_was_maximized(objective, what):
+    header = {"stopped": "converged", "epochs": 9, "params": {"objective": objective, "max_epochs": 50}}
+    said = ending(Opened(Path(), header=header))
+    assert said == f"Converged after 9 epochs: the {what} had stopped improving at three step sizes."
 
 
 def test_columns_of_other_units_move_side_by_side():

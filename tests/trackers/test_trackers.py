@@ -200,21 +200,57 @@ def test_mlflow_goes_on_where_the_run_is_kept(run, tmp_path, monkeypatch):
     assert mlflow_curves(run) == curves(run.history())
 
 
-def test_mlflow_begins_anew_in_another_store(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("address", ["sqlite:///my.db", "my_runs", "file:my_runs"])
+def test_a_relative_address_is_kept_from_the_root(address, run, tmp_path, monkeypatch):
+    """A run that is taken up in another folder goes on in the store that it began in."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     tracker = Mlflow(run)
-    tracker.begin()
+    assert tracker.begin() is None
     follow(tracker, run, range(1, 3))
+    before = run.mlflow
+    assert f"{tmp_path}/my" in before["tracking_uri"]
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    tracker = Mlflow(run)
+    assert tracker.begin() is None
+    follow(tracker, run, range(3, 5))
+    assert run.mlflow == before
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert mlflow_curves(run) == curves(run.history())
+
+
+def test_mlflow_begins_anew_in_another_store(run, tmp_path, monkeypatch):
+    """And says which run of which store it has left: mlflow.json names the new one from now on."""
+    tracker = Mlflow(run)
+    assert tracker.begin() is None
+    follow(tracker, run, range(1, 3))
+    left = run.mlflow
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     tracker = Mlflow(run)
-    tracker.begin()
+    said = tracker.begin()
+    assert said is not None
+    assert f"run {left['run_id']} of {left['tracking_uri']} is not in {run.mlflow['tracking_uri']}" in said
+    assert run.mlflow["run_id"] in said
+    assert tracker.begin() is None
     tracker.follow(run.history())
     assert run.mlflow["tracking_uri"].endswith("other.db")
     assert mlflow_curves(run) == curves(run.history())
 
 
-def test_no_password_is_kept_in_the_run(run):
-    run.record_mlflow("https://someone:secret@tracking.example/path", "abc")
-    assert run.mlflow == {"tracking_uri": "https://tracking.example/path", "run_id": "abc"}
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://someone:secret@tracking.example/path", "https://tracking.example/path"),
+        ("postgresql://tracking.example/db?user=someone&password=secret", "postgresql://tracking.example/db"),
+        ("postgresql://someone:secret@tracking.example/db?sslpassword=secret", "postgresql://tracking.example/db"),
+        ("sqlite:////here/store.db", "sqlite:////here/store.db"),
+    ],
+)
+def test_no_password_is_kept_in_the_run(given, kept, run):
+    run.record_mlflow(given, "abc")
+    assert run.mlflow == {"tracking_uri": kept, "run_id": "abc"}
 
 
 def test_the_run_directory_is_the_truth(run):

@@ -100,12 +100,13 @@ def fit(
         from minamo.errors import ConfigError
 
         raise ConfigError("say where the run goes: -o FOLDER")
-    from minamo.cli.tracking import Tracking, trackers
+    from minamo.cli.tracking import Tracking, stored_trackers, trackers
     from minamo.run import Run
     from minamo.training import fast_cpu
 
-    words = tracker or (Run.open(output).config.get("trackers", []) if resume else [])
-    kinds = trackers(words)
+    kinds = trackers(tracker or [])
+    if resume and not tracker:
+        kinds = stored_trackers(Run.open(output).config.get("trackers", []))
     with fast_cpu():
         if resume:
             run, vae, plan, state = _reopen(output, source, given, config or refit)
@@ -113,8 +114,8 @@ def fit(
             run, vae, plan, state = _refit(output, source, given, refit, config)
         else:
             run, vae, plan, state = _begin(output, source or "digits", given, config)
-        if words:
-            run.record({**run.config, "trackers": words})
+        if tracker:
+            run.record({**run.config, "trackers": tracker})
         with Tracking(run, kinds) as tracking:
             return _train(run, vae, plan, state, tracking)
 

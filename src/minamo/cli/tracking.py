@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,19 @@ def trackers(words: Sequence[str]) -> list[type[Tracker]]:
     found = [look_up("tracker", word, TRACKERS) for word in dict.fromkeys(words)]
     for tracker in found:
         tracker.require()
+    return found
+
+
+def stored_trackers(words: Sequence[str]) -> list[type[Tracker]]:
+    """Look up those that a run began with; one that this machine cannot serve is named and left out."""
+    from minamo.errors import ConfigError
+
+    found = []
+    for word in words:
+        try:
+            found += trackers([word])
+        except ConfigError as error:
+            print(f"note: {error}; the run goes on without it", file=sys.stderr)
     return found
 
 
@@ -45,7 +59,7 @@ class Tracking:
 
     def begin(self) -> None:
         """Begin, or begin again: an interruption may have cut short what was being sent."""
-        self._each(lambda tracker: tracker.begin())
+        self._each(self._begin)
 
     def follow(self) -> None:
         """Show what the log holds. To be called after a checkpoint: what a resumed run repeats, nobody has seen."""
@@ -56,6 +70,12 @@ class Tracking:
         self._each(lambda tracker: tracker.finish(measured))
         self.measured = True
 
+    @staticmethod
+    def _begin(tracker: Tracker) -> None:
+        words = tracker.begin()
+        if words:
+            print(f"note: tracker {tracker.name}: {words}", file=sys.stderr)
+
     def _each(self, act: Callable[[Tracker], None]) -> None:
         for tracker in list(self.trackers):
             try:
@@ -63,6 +83,15 @@ class Tracking:
             # Whatever stops a tracker (no server, a full disk, a package of another version), the run goes on.
             except Exception as error:
                 self.trackers.remove(tracker)
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = _without_password((str(error).splitlines() or [type(error).__name__])[0])
                 after = f"minamo fit -o {self.run.path} --resume sends what is missing"
                 print(f"note: tracker {tracker.name} has failed ({reason}); the run goes on, {after}", file=sys.stderr)
+
+
+def _without_password(words: str) -> str:
+    """What is said of an address, which a screen or a log may keep, without who asks there and by which password.
+
+    >>> _without_password("no answer from http://me:p@ss@host/a, postgresql://host/db?user=me&password=x&ssl=1")
+    'no answer from http://host/a, postgresql://host/db?...'
+    """
+    return re.sub(r"(://[^\s?]*)\?[^\s,;)'\"]*", r"\1?...", re.sub(r"://[^/\s]*@", "://", words))

@@ -13,8 +13,8 @@ SLOW_SECONDS = 20
 def has_ended(found: Opened) -> bool:
     """Whether training has come to its end."""
     cap = (found.description.get("params") or {}).get("max_epochs")
-    return found.vae is not None and (
-        found.description.get("stopped") is not None or (cap is not None and found.vae.n_epochs_ >= cap)
+    return found.epochs is not None and (
+        found.description.get("stopped") is not None or (cap is not None and found.epochs >= cap)
     )
 
 
@@ -34,7 +34,7 @@ def how_it_goes(found: Opened, idle: float | None) -> str:
 
 def model_shown(found: Opened) -> str:
     """Which weights are shown: the log, written every epoch, may be ahead of the model, saved every few seconds."""
-    epochs = found.vae.n_epochs_ if found.vae is not None else 0
+    epochs = found.epochs
     if not epochs:
         return "Shown is the model before any training."
     told = [line["best_epoch"] for line in found.history if line["epoch"] <= epochs and line.get("best_epoch")]

@@ -7,6 +7,8 @@ const CONFIG = {responsive: true, displayModeBar: false, staticPlot: true}, PLAI
 const colors = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6bb1", "#888888", "#b8a100", "#a0522d"];
 let points = {x: [], y: []}, view, drawn, resting, axesAsked = false;
 const off = new Set();  // labels that are not drawn
+// Asked once, and given back: a browser lends 16 contexts, and takes the oldest back, those in which Plotly draws.
+const webgl = (() => { const gl = document.createElement("canvas").getContext("webgl"); gl?.getExtension("WEBGL_lose_context")?.loseContext(); return Boolean(gl); })();
 
 const axes = () => [Number($("a").value), Number($("b").value)];
 const span = ([low, high]) => high - low;
@@ -49,7 +51,7 @@ function kinds() {  // the labels, where they are few enough for a color each
   return found.length > 1 && found.length <= 2 * colors.length ? found : [];
 }
 function trace() {  // in the order of the rows, so that no label lies on top of the others
-  const some = points.x.length, gl = some > AS_SHAPES && document.createElement("canvas").getContext("webgl"), step = gl ? 1 : Math.ceil(some / AS_SHAPES) || 1;
+  const some = points.x.length, gl = some > AS_SHAPES && webgl, step = gl ? 1 : Math.ceil(some / AS_SHAPES) || 1;
   const named = kinds(), of = new Map(named.map((kind, k) => [kind, colors[k % colors.length]])), x = [], y = [], color = [];
   for (let i = 0; i < some; i += step) {
     const kind = points.label?.[i];

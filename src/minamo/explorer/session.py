@@ -73,7 +73,8 @@ class Session:
         """What the page needs at its start; a model that has been saved since is read again."""
         with self.lock:
             self.found = open_run(self.path)
-            self._missing_data = [words for words in self.found.missing if words not in self._without_data().missing]
+            without = self._without_model().missing
+            self._missing_data = [words for words in self.found.missing if words not in without]
             self._rows = self._latents = self._usual = None
             told: dict[str, Any] = {"name": self.path.resolve().name, "model": False}
             if self.found.vae is None:
@@ -97,7 +98,7 @@ class Session:
 
     def history(self) -> dict[str, Any]:
         """The curves, how training goes or ended, and after which epoch a model was last saved: read afresh."""
-        fresh = self._without_data()
+        fresh = self._without_model()
         ended = has_ended(fresh)
         return {
             "curves": curves(fresh),
@@ -107,7 +108,7 @@ class Session:
             if ended
             else how_it_goes(fresh, Run(self.path).since_last_epoch()),
             "missing": fresh.missing + self._missing_data,
-            "epochs": fresh.vae.n_epochs_ if fresh.vae is not None else None,
+            "epochs": fresh.epochs,
         }
 
     def map(self, first: int, second: int) -> dict[str, Any]:
@@ -193,9 +194,9 @@ class Session:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _without_data(self) -> Opened:
-        """What is in the run directory now."""
-        return open_run(self.path, with_data=False)
+    def _without_model(self) -> Opened:
+        """What is in the run directory now; building a model takes torch's generator, so it needs the lock."""
+        return open_run(self.path, with_model=False)
 
     def _named(self, place: int) -> dict[str, Any]:
         """Row and label of a point of the map."""

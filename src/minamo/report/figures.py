@@ -48,7 +48,7 @@ def figure(data: list[Figure], *, x: str, y: str, height: int = 320, **layout: A
 
 
 def learning(curves: dict[str, Any]) -> dict[str, Figure]:
-    """ELBO, its two terms, what else judged the epochs, and the weight of the KL where it moved; by name."""
+    """ELBO, its two terms, what else judged the epochs, and what a warm-up raised; by name."""
     watched = next((w for w in ("validation", "training") if f"{w}_elbo" in curves), None)
     best = next((e for e in reversed(curves.get("best_epoch", [])) if e), None)
     found = {}
@@ -76,11 +76,14 @@ def learning(curves: dict[str, Any]) -> dict[str, Figure]:
         if name != "kl":
             made["layout"]["yaxis"]["range"] = _without_the_start([v for line in lines for v in line["y"]])
         found[name] = made
-    if "kl_weight" in curves:
-        line = _line(curves["epoch"], curves["kl_weight"], "weight of the KL", COLORS[0])
-        made = found["kl_weight"] = figure([line], x="epoch", y="weight of the KL in training", height=220)
+    raised = {"kl_weight": ("weight of the KL", ""), "capacity": ("capacity", ", nats per datum")}
+    for name, (words, unit) in raised.items():
+        if name not in curves:
+            continue
+        line = _line(curves["epoch"], curves[name], words, COLORS[0])
+        made = found[name] = figure([line], x="epoch", y=f"{words} in training{unit}", height=220)
         # A warm-up of 20 epochs in 1700 would be an upright line.
-        moved = sum(weight < 1 for weight in curves["kl_weight"])
+        moved = sum(value < max(curves[name]) for value in curves[name])
         made["layout"]["xaxis"]["range"] = [curves["epoch"][0], curves["epoch"][min(2 * moved, len(line["x"]) - 1)]]
     return found
 

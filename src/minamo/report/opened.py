@@ -15,6 +15,7 @@ from minamo.data.dataset import aligned
 from minamo.data.labels import labels as labels_of
 from minamo.errors import MinamoError, RunError
 from minamo.estimator import VAE
+from minamo.model_file import read_header
 from minamo.plan import split
 from minamo.run import CONFIG, LOG, Run
 
@@ -54,6 +55,8 @@ class Opened:
     history: list[dict[str, Any]] = field(default_factory=list)
     """The epochs in the log."""
     vae: VAE | None = None
+    header: dict[str, Any] | None = None
+    """What the model file says of itself, where no model was built."""
     served: Served | None = None
     missing: list[str] = field(default_factory=list)
     """What could not be had, and why: a sentence each."""
@@ -61,11 +64,22 @@ class Opened:
     @property
     def description(self) -> dict[str, Any]:
         """What the model says of itself, or else the configuration."""
-        return self.vae.description_ if self.vae is not None else self.config
+        return self.vae.description_ if self.vae is not None else self.config if self.header is None else self.header
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the model was trained, or None if there is no model."""
+        if self.vae is not None:
+            return self.vae.n_epochs_
+        return self.header.get("epochs", 0) if self.header is not None else None
 
 
-def open_run(path: str | Path, *, with_data: bool = True) -> Opened:
+def open_run(path: str | Path, *, with_model: bool = True) -> Opened:
     """Read what there is of a run.
+
+    Args:
+        path: the run directory.
+        with_model: build the model and read its data, which takes torch's generator; else read its header alone.
 
     Raises:
         RunError: the folder holds nothing of a run.
@@ -77,10 +91,13 @@ def open_run(path: str | Path, *, with_data: bool = True) -> Opened:
     found.config = _config(run, found.missing)
     found.history = _history(run, found.missing)
     try:
-        found.vae = VAE.load(run.model)
+        if with_model:
+            found.vae = VAE.load(run.model)
+        else:
+            found.header = read_header(run.model, "model")
     except MinamoError as error:
         found.missing.append(f"The model cannot be shown: {error}.")
-    if with_data and found.vae is not None:
+    if found.vae is not None:
         try:
             found.served = serve(found.vae, str(found.config["source"]))
         except KeyError:

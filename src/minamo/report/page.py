@@ -68,7 +68,7 @@ def _run(summary: dict[str, Any], key: str, drawn: dict[str, Any]) -> dict[str, 
     told: dict[str, Any] = {"key": key, "s": summary, "per_latent": None, "map": None}
     told |= {name: [] for name in ("curves", "lines", "columns", "moves", "strokes")}
     if summary["curves"]:
-        titles = {"elbo": "ELBO", "kl": "KL", "kl_weight": "weight of the KL"}
+        titles = {"elbo": "ELBO", "kl": "KL", "kl_weight": "weight of the KL", "capacity": "capacity"}
         for name, figure in figures.learning(summary["curves"]).items():
             told["curves"].append(draw(name, figure, f"Line chart: {titles.get(name, name)} by epoch"))
         told["lines"] = _lines(summary["curves"])
@@ -117,7 +117,7 @@ def _lines(curves: dict[str, Any]) -> list[list[str]]:
         n
         for n in (
             *("epoch", "elbo", "reconstruction", "kl", "validation_elbo", "training_elbo"),
-            *("validation_objective", "training_objective", "kl_weight"),
+            *("validation_objective", "training_objective", "kl_weight", "capacity"),
         )
         if n in curves
     ]

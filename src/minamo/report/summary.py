@@ -11,12 +11,14 @@ import numpy as np
 
 import minamo
 from minamo.estimator import VAE
+from minamo.parameters import TRANSFORMS
 from minamo.report import looks
 from minamo.report.meanings import meaning
 from minamo.report.opened import Opened, Served, open_run
 from minamo.report.values import plain
 from minamo.run import Run
 from minamo.training import Schedule
+from minamo.words import numbers_of
 
 EVIDENCE_DRAWS = 100
 VERSIONS = ("minamo", "torch", "python", "threads")
@@ -130,7 +132,7 @@ def _table(known: dict[str, Any], rows: str) -> dict[str, Any]:
 
 
 def curves(found: Opened) -> dict[str, Any] | None:
-    """The log, column by column, with the weight of the KL where it moved."""
+    """The log, column by column, with what a warm-up raised: the weight of the KL, or the capacity in nats."""
     if not found.history:
         return None
     told: dict[str, Any] = {
@@ -142,7 +144,12 @@ def curves(found: Opened) -> dict[str, Any] | None:
     if params.get("warmup") and data.get("training_rows") and params.get("batch_size"):
         steps = math.ceil(data["training_rows"] / params["batch_size"])
         schedule = Schedule(warmup=params["warmup"])
-        told["kl_weight"] = [float(schedule.kl_weights(e, steps).mean()) for e in told["epoch"]]
+        shares = [float(schedule.kl_weights(e, steps).mean()) for e in told["epoch"]]
+        if params.get("objective") == "capacity":
+            nats = numbers_of("capacity", params)["capacity"]
+            told["capacity"] = [nats * share for share in shares]
+        else:
+            told["kl_weight"] = shares
     rates = told.get("learning_rate") or []
     if params.get("schedule", "plateau") == "plateau":
         falls = zip(told["epoch"][1:], rates[1:], rates, strict=False)
@@ -156,13 +163,15 @@ def ending(found: Opened) -> str:
     history = found.history
     best = next((line["best_epoch"] for line in reversed(history) if line.get("best_epoch")), None)
     weights = f" The weights shown are those of epoch {best}, the best." if best else ""
-    if found.vae is None:
+    epochs = found.epochs
+    if epochs is None:
         last = f" The log ends with epoch {history[-1]['epoch']}." if history else ""
         return f"How training ended is not known: there is no model.{last}"
-    stopped, epochs = found.description.get("stopped"), found.vae.n_epochs_
-    if stopped == "converged":
-        return f"Converged after {epochs} epochs: the bound had stopped improving at three step sizes.{weights}"
-    cap = (found.description.get("params") or {}).get("max_epochs")
+    params = found.description.get("params") or {}
+    if found.description.get("stopped") == "converged":
+        what = "the objective" if params.get("objective") in TRANSFORMS else "the bound"
+        return f"Converged after {epochs} epochs: {what} had stopped improving at three step sizes.{weights}"
+    cap = params.get("max_epochs")
     if epochs and cap and epochs >= cap:
         return f"Stopped by the cap of {cap} epochs, before any convergence was seen.{weights}"
     return f"Not finished: {epochs} epochs are saved. Training goes on, or was interrupted.{weights}"

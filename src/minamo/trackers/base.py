@@ -40,8 +40,12 @@ class Tracker(ABC):
             raise ConfigError(f"tracker {cls.name} needs {', '.join(missing)}: pip install 'minamo[{cls.name}]'")
 
     @abstractmethod
-    def begin(self) -> None:
-        """Find or make the place of this run, and put its parameters and notes there."""
+    def begin(self) -> str | None:
+        """Find or make the place of this run, and put its parameters and notes there.
+
+        Returns:
+            A sentence where the place that it had is not there and another was made, else None.
+        """
 
     @abstractmethod
     def follow(self, lines: Sequence[dict[str, Any]]) -> None:

@@ -42,15 +42,17 @@ class Mlflow(Tracker):
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
 
-    def begin(self) -> None:
+    def begin(self) -> str | None:
         """See `Tracker`."""
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
         kept, config, lines = self.run.mlflow, self.run.config, self.run.history()
         self.started = time.time() - (lines[-1]["seconds"] if lines else 0.0)
-        self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or kept.get("tracking_uri"))
-        self.id = self._found(kept.get("run_id")) or self._made()
+        address = os.environ.get("MLFLOW_TRACKING_URI") or kept.get("tracking_uri")
+        self.client = MlflowClient(_absolute(address) if address else None)
+        before = kept.get("run_id")
+        self.id = self._found(before) or self._made()
         self.seen: dict[str, set[int]] = {}
         there = self.client.get_run(self.id).data.params
         params = [Param(name, str(value)) for name, value in facts(config).items() if name not in there]
@@ -58,6 +60,10 @@ class Mlflow(Tracker):
         self.client.set_tag(self.id, "mlflow.note.content", notes(config))
         self.client.set_tag(self.id, "minamo.run", str(self.run.path.absolute()))
         self.client.update_run(self.id, "RUNNING")
+        if before in (None, self.id):
+            return None
+        here = self.run.mlflow["tracking_uri"]
+        return f"run {before} of {kept['tracking_uri']} is not in {here}: run {self.id} was begun there in its place"
 
     def follow(self, lines: Sequence[dict[str, Any]]) -> None:
         """See `Tracker`."""
@@ -112,3 +118,21 @@ class Mlflow(Tracker):
         if name not in self.seen:
             self.seen[name] = {metric.step for metric in self.client.get_metric_history(self.id, name)}
         return self.seen[name]
+
+
+def _absolute(address: str) -> str:
+    """The same store from whichever folder: files of SQLite and plain paths are named from the root.
+
+    >>> _absolute("https://host/path"), _absolute("sqlite:////here/store.db"), _absolute("sqlite:///:memory:")
+    ('https://host/path', 'sqlite:////here/store.db', 'sqlite:///:memory:')
+    """
+    from mlflow.utils.uri import resolve_uri_if_local
+    from sqlalchemy import make_url
+
+    if not address.startswith("sqlite"):
+        return resolve_uri_if_local(address)
+    url = make_url(address)
+    name = url.database or ":memory:"
+    if name == ":memory:" or name.startswith("file:") or Path(name).is_absolute():
+        return address
+    return url.set(database=str(Path(name).absolute())).render_as_string(hide_password=False)
