@@ -519,8 +519,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             own: the rows are some that this model was fitted on or held out: they must be the other's, too.
 
         Raises:
-            DataError: the columns differ, or densities are over other units, or only one of the two binarizes; or the
-                data that the models were fitted on.
+            DataError: the columns differ, their names or their order, or the shapes of images; or densities are over
+                other units, or only one of the two binarizes; or the data that the models were fitted on.
         """
         prints = [vae.description_["fingerprint"][:16] for vae in (self, other)]
         if own and prints[0] != prints[1]:
@@ -528,8 +528,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 f"the rows of {names[0]} are not those of {names[1]}, whose data differ (fingerprint {prints[0]} and "
                 f"{prints[1]}): name a SOURCE that neither was trained on, minamo evidence RUN SOURCE --against OTHER"
             )
+        mine, theirs = self.schema_, other.schema_
         for what, (first, second) in {
-            "columns": [vae.n_features_in_ for vae in (self, other)],
+            "columns": [mine.n_columns, theirs.n_columns] if mine.n_columns != theirs.n_columns else mine.apart(theirs),
+            "images": [mine.shape, theirs.shape] if len(mine.shape) > 1 < len(theirs.shape) else [None, None],
             "a density over": [reference(vae.model_.likelihood, vae.schema_.unit) for vae in (self, other)],
             "binarization": ["none" if vae.prepare_.binarize == "none" else "drawn" for vae in (self, other)],
         }.items():
