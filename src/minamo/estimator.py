@@ -21,7 +21,7 @@ from torch import Tensor
 from minamo import model_file, words
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
-from minamo.errors import ConfigError, DataError, RunError
+from minamo.errors import ConfigError, DataError, RunError, one_line
 from minamo.evidence import (
     INFORMATION_ROWS,
     MEMORY,
@@ -602,8 +602,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             model.load_state_dict(tensors)
             vae._adopt({k: v for k, v in description.items() if k not in ("kind", "format")}, model)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{path} does not describe a model that this minamo can build ({reason})") from error
+            raise RunError(f"{path} does not describe a model that this minamo can build: {one_line(error)}") from error
         return vae
 
     # -- inside --------------------------------------------------------------------------------------------------

@@ -177,11 +177,11 @@ def _reopen(
         plan = with_prior_alone(plan)
     if plan.description["fingerprint"] != stored["fingerprint"]:
         raise RunError(f"{name} is not the data this run began with (its fingerprint differs)")
-    if given:
-        run.record({**stored, "params": plan.description["params"]})
-    state = run.checkpoint()
+    state = run.checkpoint(plan.model)
     if stored.get("ex_post") and state is None:
         raise RunError(f"{output} was stopped before it had taken over decoder and encoder: begin it anew with --refit")
+    if given:
+        run.record({**stored, "params": plan.description["params"]})
     run.rewind(state.epoch if state else 0)
     print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
     if torch.get_num_threads() != stored["threads"]:
