@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -300,14 +300,19 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         vae._adopt(plan.description, plan.model)
         return vae, plan
 
-    def train(self, plan: Plan, state: State | None = None) -> Iterator[State]:
+    def train(self, plan: Plan, state: State | None = None) -> Generator[State]:
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
         last, (objective, judge) = state, words.objective(self.objective, self.get_params())
         watched = plan.watched, plan.settings, state, plan.watch_name
-        for last in train(plan.model, plan.rows, *watched, objective, judge):
-            yield last
-        if last is not None:
-            self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
+        running = train(plan.model, plan.rows, *watched, objective, judge)
+        try:
+            for last in running:
+                yield last
+        finally:
+            # Interrupted or failed, the model has the best weights so far all the same.
+            running.close()
+            if last is not None:
+                self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
 
     def _adopt(self, description: dict[str, Any], model: LatentVariableModel) -> None:
         self.description_ = description

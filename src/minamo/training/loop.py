@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ def train(
     watch_name: str = "validation",
     objective: Objective = sticking_the_landing,
     judge: Judge = ELBO,
-) -> Iterator[State]:
+) -> Generator[State]:
     """Maximize an objective over `rows` by Adam until it has stopped improving on `watched`.
 
     A moving average of the weights is judged, kept and used: it is free of the noise of the last steps,
