@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minamo import VAE
+from minamo import VAE, words
 from minamo.cli.main import run
 from minamo.run import Run
 from minamo.training import State
+from minamo.training.judge import ELBO
 
 OPTIONS = ["--latent", "2", "--hidden", "16", "--batch", "64", "--max-epochs", "6", "--seed", "3"]
 
@@ -151,6 +152,21 @@ def test_resume_refuses_other_options_and_other_data(data, never_killed, tmp_pat
     np.save(other, np.load(data) + 1)
     assert run(["fit", str(other), "-o", str(never_killed), "--resume"]) == 2
     assert "not the data this run began with" in capsys.readouterr().err
+
+
+def test_a_resumed_run_that_the_elbo_judges_says_so(data, tmp_path, monkeypatch):
+    """Begun when the ELBO judged everything, it goes on so; begun today, its objective judges."""
+    right, short = words.objective, [*OPTIONS[:-4], "--max-epochs", "2", "--compile", "off"]
+    for name, ours in {"then": lambda *a: (right(*a)[0], ELBO), "today": right}.items():
+        with monkeypatch.context() as begun:
+            begun.setattr(words, "objective", ours)
+            assert run(["fit", str(data), "-o", str(tmp_path / name), "--objective", "beta", *short]) == 0
+        assert run(["fit", "-o", str(tmp_path / name), "--resume", "--max-epochs", "4"]) == 0
+    for name, judges in {"then": "; the ELBO judges the epochs, as", "today": ", which judges the epochs too;"}.items():
+        notes = [note for note in VAE.load(tmp_path / name / "model.safetensors").notes_ if "objective beta" in note]
+        assert len(notes) == 1
+        assert notes[0].startswith(f"objective beta: J1 - 4 J2{judges}")
+        assert ("validation_objective" in Run(tmp_path / name).history()[-1]) == (name == "today")
 
 
 def test_the_run_says_how_it_was_made(never_killed):

@@ -160,7 +160,7 @@ def _reopen(
     from minamo.data import load
     from minamo.errors import ConfigError, RunError
     from minamo.estimator import VAE
-    from minamo.plan import with_prior_alone
+    from minamo.plan import going_on, with_prior_alone
     from minamo.run import Run
 
     run = Run.open(output)
@@ -180,6 +180,8 @@ def _reopen(
     state = run.checkpoint(plan.model)
     if stored.get("ex_post") and state is None:
         raise RunError(f"{output} was stopped before it had taken over decoder and encoder: begin it anew with --refit")
+    if state is not None:
+        plan = going_on(plan, state)
     if given:
         run.record({**stored, "params": plan.description["params"]})
     run.rewind(state.epoch if state else 0)
