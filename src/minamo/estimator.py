@@ -123,7 +123,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         random_state: seed of split, weights, noise and samples.
         warm_start: `fit` and `plan` of a fitted model go on from its weights with a new optimizer and schedule, so that
             one objective can follow another. Data are read in the units of the first fit; with its `validation` and
-            `random_state` the same rows stay held out. What shapes the model must be as it was.
+            `random_state` the same rows stay held out. What shapes the model must be as it was. The
+            weights stay where no epoch is better.
 
     Attributes:
         model_: the `minamo.model.LatentVariableModel`, float32, holding the best weights.

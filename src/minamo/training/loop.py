@@ -82,6 +82,8 @@ def train(
     model.train()
     started = time.perf_counter() - state.record.get("seconds", 0.0)
     state.put_back(model, average, adam)
+    if settings.fitted and not state.epoch:
+        state = _judged(state, _watch(average, watched, settings.seed, judge.k), judge)
     step, note = _step(model, rows, adam, objective, settings)
     try:
         while state.stopped is None and state.epoch < settings.max_epochs:
@@ -105,6 +107,14 @@ def train(
     finally:
         model.load_state_dict(state.best)
         model.eval()
+
+
+def _judged(state: State, seen: PerDatum | None, judge: Judge) -> State:
+    """The state before the first epoch, its weights judged as those of an epoch are, if they can be."""
+    judged = None if seen is None else judge.of(seen)
+    if judged is None or not torch.isfinite(judged).all():
+        return state
+    return replace(state, best_judged=judged.double().mean().item(), plateau=state.plateau.after(judged))
 
 
 class _Result(NamedTuple):

@@ -33,6 +33,8 @@ class Settings:
     schedule: Schedule = field(default_factory=Schedule)
     engine: Engine = field(default_factory=Engine)
     """How steps are run."""
+    fitted: bool = False
+    """The weights to begin with are those of a fit: judged as epoch 0, they are kept unless an epoch is better."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class State:
     """The average with the highest mean of what is judged, over the watched rows, so far."""
     best_judged: float
     best_epoch: int
+    """0 for the weights that training began with."""
     plateau: Plateau = field(default_factory=Plateau)
     judged: str = "elbo"
     """What the watched rows are judged by, see `Judge.word`: a run is judged to its end by what it began with."""
