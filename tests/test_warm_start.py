@@ -76,6 +76,25 @@ def test_it_goes_on_where_it_was_and_a_fit_before_any_begins_at_the_beginning():
     assert "weights from a fit of 20 epochs (objective elbo)" in first.notes_
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{"validation": 0.2}, {"validation": 0}, {"objective": "beta", "beta": 1.5}, {"objective": "dreg", "draws": 3}],
+    ids=lambda how: " ".join(map(str, how.values())),
+)
+def test_an_epoch_that_spoils_the_weights_does_not_replace_them(how):
+    """The start is judged as epoch 0, by what is maximized now; with steps of 1 no later epoch is better."""
+    vae = fitted(max_epochs=100, validation=how.get("validation", 0.1))
+    before = weights(vae)
+    vae.set_params(**how, warm_start=True, max_epochs=2, learning_rate=1.0, patience=5)
+    last = list(vae.train(vae.plan(as_dataset(X, "x"))))[-1]
+    assert not same(last.average, before)
+    assert last.best_epoch == 0
+    assert last.plateau.since == last.record["waited"] == 2
+    assert same(weights(vae), before)
+    vae.set_params(learning_rate=1e-4, max_epochs=30, objective="elbo", beta=None, draws=1)
+    assert list(vae.train(vae.plan(as_dataset(X, "x"))))[-1].best_epoch > 0
+
+
 def test_the_elbo_first_then_the_bound_of_five_draws():
     """The way of the README: the second fit raises what it maximizes, on the same held-out rows."""
     vae = fitted(max_epochs=200, validation=0.2)

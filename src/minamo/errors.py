@@ -56,3 +56,13 @@ def unknown(kind: str, word: object, choices: Iterable[str]) -> ConfigError:
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     hint = f": did you mean '{near[0]}'?" if near else ":"
     return ConfigError(f"unknown {kind} '{word}'{hint} (one of: {', '.join(known)})")
+
+
+def one_line(error: Exception, most: int = 300) -> str:
+    r"""Return what an error says in one line of at most so many characters, or its name where it says nothing.
+
+    >>> one_line(RuntimeError("could not load:\n\tMissing key: a"))
+    'could not load: Missing key: a'
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= most else f"{said[: most - 4]} ..."

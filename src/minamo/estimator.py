@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from torch import Tensor
 from minamo import model_file, words
 from minamo.data import Dataset, Prepare, Rows, as_dataset
 from minamo.data.dataset import divisor_for
-from minamo.errors import ConfigError, DataError, RunError
+from minamo.errors import ConfigError, DataError, RunError, one_line
 from minamo.evidence import (
     INFORMATION_ROWS,
     MEMORY,
@@ -123,7 +123,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         random_state: seed of split, weights, noise and samples.
         warm_start: `fit` and `plan` of a fitted model go on from its weights with a new optimizer and schedule, so that
             one objective can follow another. Data are read in the units of the first fit; with its `validation` and
-            `random_state` the same rows stay held out. What shapes the model must be as it was.
+            `random_state` the same rows stay held out. What shapes the model must be as it was. The
+            weights stay where no epoch is better.
 
     Attributes:
         model_: the `minamo.model.LatentVariableModel`, float32, holding the best weights.
@@ -300,14 +301,19 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         vae._adopt(plan.description, plan.model)
         return vae, plan
 
-    def train(self, plan: Plan, state: State | None = None) -> Iterator[State]:
+    def train(self, plan: Plan, state: State | None = None) -> Generator[State]:
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
         last, (objective, judge) = state, words.objective(self.objective, self.get_params())
         watched = plan.watched, plan.settings, state, plan.watch_name
-        for last in train(plan.model, plan.rows, *watched, objective, judge):
-            yield last
-        if last is not None:
-            self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
+        running = train(plan.model, plan.rows, *watched, objective, judge)
+        try:
+            for last in running:
+                yield last
+        finally:
+            # Interrupted or failed, the model has the best weights so far all the same.
+            running.close()
+            if last is not None:
+                self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
 
     def _adopt(self, description: dict[str, Any], model: LatentVariableModel) -> None:
         self.description_ = description
@@ -519,8 +525,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             own: the rows are some that this model was fitted on or held out: they must be the other's, too.
 
         Raises:
-            DataError: the columns differ, or densities are over other units, or only one of the two binarizes; or the
-                data that the models were fitted on.
+            DataError: the columns differ, their names or their order, or the shapes of images; or densities are over
+                other units, or only one of the two binarizes; or the data that the models were fitted on.
         """
         prints = [vae.description_["fingerprint"][:16] for vae in (self, other)]
         if own and prints[0] != prints[1]:
@@ -528,8 +534,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 f"the rows of {names[0]} are not those of {names[1]}, whose data differ (fingerprint {prints[0]} and "
                 f"{prints[1]}): name a SOURCE that neither was trained on, minamo evidence RUN SOURCE --against OTHER"
             )
+        mine, theirs = self.schema_, other.schema_
         for what, (first, second) in {
-            "columns": [vae.n_features_in_ for vae in (self, other)],
+            "columns": [mine.n_columns, theirs.n_columns] if mine.n_columns != theirs.n_columns else mine.apart(theirs),
+            "images": [mine.shape, theirs.shape] if len(mine.shape) > 1 < len(theirs.shape) else [None, None],
             "a density over": [reference(vae.model_.likelihood, vae.schema_.unit) for vae in (self, other)],
             "binarization": ["none" if vae.prepare_.binarize == "none" else "drawn" for vae in (self, other)],
         }.items():
@@ -600,8 +608,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             model.load_state_dict(tensors)
             vae._adopt({k: v for k, v in description.items() if k not in ("kind", "format")}, model)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{path} does not describe a model that this minamo can build ({reason})") from error
+            raise RunError(f"{path} does not describe a model that this minamo can build: {one_line(error)}") from error
         return vae
 
     # -- inside --------------------------------------------------------------------------------------------------

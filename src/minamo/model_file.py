@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from minamo.errors import RunError
+from minamo.errors import RunError, one_line
 from minamo.files import write_atomically
 
-FORMAT = 1
-"""Raised when an older minamo could no longer read what this one writes."""
+FORMAT = 2
+"""Raised when an older minamo could no longer read what this one writes. 2: sub-pixels side by side in convolutional
+decoders, parameters of objectives, and epochs judged by them."""
+GROWS = re.compile(r"(.*\bstages\.\d+\.1\.)conv(\.weight|\.bias)")
+"""What a convolutional decoder of format 1 called the convolution to sub-pixels."""
 
 
 def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -25,17 +29,19 @@ def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) 
     write_atomically(path, lambda file: file.write(content))
 
 
-def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(path: str | Path, kind: str, parameters: Sequence[str] = ()) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and header.
 
     Args:
         path: the file.
-        kind: what the header must call itself, "model" or "checkpoint".
+        kind: what the header must call itself, "model", "checkpoint" or "weights".
+        parameters: names of the model's, in the order in which a checkpoint numbers Adam's moments.
 
     Raises:
         RunError: the file is missing, damaged, of another kind, or of a newer format.
     """
-    return _read(Path(path), kind, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    tensors, header = _read(Path(path), kind, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return (of_format_1(tensors, parameters) if header["format"] < FORMAT else tensors), header
 
 
 def read_header(path: str | Path, kind: str) -> dict[str, Any]:
@@ -52,9 +58,7 @@ def _read(path: Path, kind: str, tensors_of: Callable[[Any], dict[str, Tensor]])
             tensors = tensors_of(file)
         header = json.loads(metadata.get("minamo", "{}"))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise RunError(
-            f"{path} is damaged or cut short ({str(error).splitlines()[0]}): restore or fit it again"
-        ) from error
+        raise RunError(f"{path} is damaged or cut short ({one_line(error)}): restore or fit it again") from error
     if header.get("kind") != kind:
         raise RunError(f"{path} is not a minamo {kind} file")
     if header["format"] > FORMAT:
@@ -63,3 +67,25 @@ def _read(path: Path, kind: str, tensors_of: Callable[[Any], dict[str, Tensor]])
             f"this one reads up to {FORMAT}: upgrade minamo"
         )
     return tensors, header
+
+
+def of_format_1(tensors: dict[str, Tensor], parameters: Sequence[str]) -> dict[str, Tensor]:
+    """Return the tensors of a file of format 1 as this format has them; see `read`.
+
+    A convolution to sub-pixels has another name and its output channels in the order (2, 2, c), where torch's
+    pixel_shuffle takes them in the order (c, 2, 2); Adam's moments of it follow.
+    """
+    grown = {name: match for name in tensors if (match := GROWS.fullmatch(name))}
+    renamed = {name: f"{match[1]}subpixels{match[2]}" for name, match in grown.items()}
+    found = {renamed.get(k, k): _side_by_side(t) if k in grown else t for k, t in tensors.items()}
+    moved = {name.partition(".")[2] for name in renamed.values()}
+    for i, name in enumerate(parameters):
+        for key in (f"moments.{i}.exp_avg", f"moments.{i}.exp_avg_sq"):
+            if name in moved and key in found:
+                found[key] = _side_by_side(found[key])
+    return found
+
+
+def _side_by_side(channels: Tensor) -> Tensor:
+    """[c * 4, ...] -> [4 * c, ...]."""
+    return channels.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1)

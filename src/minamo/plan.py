@@ -21,7 +21,8 @@ from minamo.parameters import as_seed, check_params, plain
 from minamo.posteriors import Amortized
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
-from minamo.training import DROPS, Engine, Schedule, Settings, choose_engine, compiled_sizes
+from minamo.training import DROPS, Engine, Schedule, Settings, State, choose_engine, compiled_sizes
+from minamo.training.judge import ELBO
 
 LATENTS = 32
 LEARNING_RATES = {"linear": 6e-3}
@@ -163,6 +164,16 @@ def _settings(
         chosen, said = Engine(engine["compiled"], engine["precision"]), engine["said"]
     schedule = Schedule(params["schedule"], most, params["warmup"])
     return Settings(size, rate, most, patience, seed, params["draws"], schedule, chosen), said
+
+
+def going_on(plan: Plan, state: State) -> Plan:
+    """Return the plan of a run that goes on from `state`, its notes true to what judges the epochs."""
+    if not state.epoch:
+        return plan
+    params = plan.description["params"]
+    then = dict(zip(_objective_notes(params), _objective_notes(params, state.judged), strict=True))
+    notes = [then.get(note, note) for note in plan.description["notes"]]
+    return replace(plan, description={**plan.description, "notes": notes})
 
 
 def with_prior_alone(plan: Plan, fitted: LatentVariableModel | None = None) -> Plan:
@@ -334,13 +345,18 @@ def _posterior_notes(params: dict[str, Any], watched: Rows | None, held_out: np.
     return notes
 
 
-def _objective_notes(params: dict[str, Any]) -> list[str]:
+def _objective_notes(params: dict[str, Any], judged: str | None = None) -> list[str]:
     """What is maximized, with which numbers, where it is not the ELBO."""
     word = params["objective"]
     if word not in MAXIMIZED:
         return []
     what = MAXIMIZED[word].format(**words.numbers_of(word, params))
-    return [f"objective {word}: {what}, which judges the epochs too; what is reported is the bound on log p(x)"]
+    judges = (
+        "; the ELBO judges the epochs, as when the run began"
+        if judged == ELBO.word
+        else ", which judges the epochs too"
+    )
+    return [f"objective {word}: {what}{judges}; what is reported is the bound on log p(x)"]
 
 
 def _forecast(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from minamo import model_file
 from minamo.errors import RunError
@@ -138,12 +138,22 @@ class Run:
         ending = {"stopped": state.stopped, "epochs": state.epoch}
         model_file.write(self.path / MODEL, state.best, {"kind": "model", **description, **ending})
 
-    def checkpoint(self) -> State | None:
-        """Return the state of the last checkpoint, or None if training never reached one."""
-        if not (self.path / CHECKPOINT).exists():
+    def checkpoint(self, model: nn.Module) -> State | None:
+        """Return the state of the last checkpoint, or None if training never reached one.
+
+        Args:
+            model: that is to go on from it; it is left as it is.
+
+        Raises:
+            RunError: the checkpoint cannot be read, or is of another model.
+        """
+        path = self.path / CHECKPOINT
+        if not path.exists():
             return None
-        tensors, header = model_file.read(self.path / CHECKPOINT, "checkpoint")
-        return State.from_parts(tensors, header["state"])
+        tensors, header = model_file.read(path, "checkpoint", [name for name, _ in model.named_parameters()])
+        state = State.from_parts(tensors, header["state"])
+        state.refuse_unlike(model, str(path))
+        return state
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one epoch."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+NAMED = 5
+"""Names in a message before it says "and so on"."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,19 @@ class Schema:
             return f"pixel {tuple(reversed(place))}"
         return f"column {j}"
 
+    def apart(self, other: Schema) -> tuple[str, str]:
+        """Say of each which columns the other lacks, or has at other places; "", "" where there are none.
+
+        Both have as many. Columns without names are taken to be those of the other, in its order.
+        """
+        if not (self.names and other.names) or self.names == other.names:
+            return "", ""
+        own = [[n for n in a.names if n not in b.names] for a, b in ((self, other), (other, self))]
+        if any(own):
+            return _listed(own[0]), _listed(own[1])
+        mine, theirs = zip(*((a, b) for a, b in zip(self.names, other.names, strict=True) if a != b), strict=True)
+        return _listed(mine), f"{_listed(theirs)}, in another order"
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `from_json` takes back."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
@@ -57,3 +74,7 @@ class Schema:
             names=tuple(stored["names"]),
             divisor=float(stored["divisor"]),
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:NAMED])) + (" and so on" if len(names) > NAMED else "")

@@ -67,7 +67,8 @@ def go_on(
     note = f"weights from a fit of {fitted.get('epochs', 0)} epochs (objective {before['objective']})"
     if other:
         note += "; these are other data, read in the units of that fit"
-    return replace(plan, description={**plan.description, "notes": [*plan.description["notes"], note]})
+    description = {**plan.description, "notes": [*plan.description["notes"], note]}
+    return replace(plan, settings=replace(plan.settings, fitted=True), description=description)
 
 
 def _require_the_same(before: dict[str, Any], now: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minamo import VAE, words
 from minamo.cli.main import run
 from minamo.run import Run
+from minamo.training import State
+from minamo.training.judge import ELBO
 
 OPTIONS = ["--latent", "2", "--hidden", "16", "--batch", "64", "--max-epochs", "6", "--seed", "3"]
 
@@ -90,6 +93,10 @@ def log_of(path: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in r.items() if k not in times} for r in Run(path).history()]
 
 
+def checkpoint_of(path: Path) -> State | None:
+    return Run(path).checkpoint(VAE.load(path / "model.safetensors").model_)
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_kill_9(moment, data, never_killed, tmp_path):
     path = tmp_path / "run"
@@ -101,7 +108,7 @@ def test_kill_9(moment, data, never_killed, tmp_path):
     resumed = fit("never", str(data), "-o", str(path), "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert (path / "model.safetensors").read_bytes() == (never_killed / "model.safetensors").read_bytes()
-    ours, theirs = (Run(p).checkpoint() for p in (path, never_killed))
+    ours, theirs = (checkpoint_of(p) for p in (path, never_killed))
     assert ours is not None
     assert theirs is not None
     for group in ("weights", "average", "moments", "best"):
@@ -132,7 +139,7 @@ def test_a_capped_run_goes_on_with_a_larger_cap(data, never_killed, tmp_path, ca
     assert fit("never", str(data), "-o", str(path), *options).returncode == 0
     assert fit("never", "-o", str(path), "--resume", "--max-epochs", "6").returncode == 0
     assert (path / "model.safetensors").stat().st_size > 0
-    ours, theirs = (Run(p).checkpoint() for p in (path, never_killed))
+    ours, theirs = (checkpoint_of(p) for p in (path, never_killed))
     assert ours is not None
     assert theirs is not None
     assert all(bool((ours.weights[k] == theirs.weights[k]).all()) for k in ours.weights)
@@ -145,6 +152,21 @@ def test_resume_refuses_other_options_and_other_data(data, never_killed, tmp_pat
     np.save(other, np.load(data) + 1)
     assert run(["fit", str(other), "-o", str(never_killed), "--resume"]) == 2
     assert "not the data this run began with" in capsys.readouterr().err
+
+
+def test_a_resumed_run_that_the_elbo_judges_says_so(data, tmp_path, monkeypatch):
+    """Begun when the ELBO judged everything, it goes on so; begun today, its objective judges."""
+    right, short = words.objective, [*OPTIONS[:-4], "--max-epochs", "2", "--compile", "off"]
+    for name, ours in {"then": lambda *a: (right(*a)[0], ELBO), "today": right}.items():
+        with monkeypatch.context() as begun:
+            begun.setattr(words, "objective", ours)
+            assert run(["fit", str(data), "-o", str(tmp_path / name), "--objective", "beta", *short]) == 0
+        assert run(["fit", "-o", str(tmp_path / name), "--resume", "--max-epochs", "4"]) == 0
+    for name, judges in {"then": "; the ELBO judges the epochs, as", "today": ", which judges the epochs too;"}.items():
+        notes = [note for note in VAE.load(tmp_path / name / "model.safetensors").notes_ if "objective beta" in note]
+        assert len(notes) == 1
+        assert notes[0].startswith(f"objective beta: J1 - 4 J2{judges}")
+        assert ("validation_objective" in Run(tmp_path / name).history()[-1]) == (name == "today")
 
 
 def test_the_run_says_how_it_was_made(never_killed):

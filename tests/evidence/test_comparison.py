@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -69,6 +70,32 @@ def test_models_of_other_data_are_not_compared():
     grey = VAE(1, binarize="dynamic", **QUICK).fit(np.clip(X / 20, 0, 1))
     with pytest.raises(DataError, match="binarization"):
         two.compare(grey, bits)
+
+
+def test_columns_of_other_names_or_in_another_order_are_not_compared():
+    """Rows are served by place, so a model of (b, a, c) would read the a of (a, b, c) as its b."""
+    table = pd.DataFrame(X, columns=list("abc"))
+    one, two = VAE(1, **QUICK).fit(table), VAE(1, **QUICK).fit(table[["b", "a", "c"]])
+    with pytest.raises(DataError, match="A has columns: 'a', 'b', B has columns: 'b', 'a', in another order"):
+        one.compare(two, table)
+    other = VAE(1, **QUICK).fit(table.rename(columns={"c": "d"}))
+    with pytest.raises(DataError, match="A has columns: 'c', B has columns: 'd'"):
+        one.compare(other, table)
+    wide = pd.DataFrame(np.tile(X, 3)[:, :8], columns=list("abcdefgh"))
+    models = [VAE(1, **QUICK).fit(wide[list(order)]) for order in ("abcdefgh", "hgfedcba")]
+    with pytest.raises(DataError, match="'d', 'e' and so on, B has columns: 'h', 'g'"):
+        models[0].compare(models[1], wide)
+    again, nameless = VAE(1, **QUICK).fit(table), VAE(1, **QUICK).fit(X)
+    assert one.compare(again, table).difference.value == 0.0
+    assert nameless.compare(again, X).difference.value == 0.0
+
+
+def test_images_of_other_shapes_are_not_compared():
+    images = np.random.default_rng(0).random((50, 2, 6))
+    one, two = (VAE(1, **QUICK).fit(images.reshape(50, *shape)) for shape in ((2, 6), (3, 4)))
+    with pytest.raises(DataError, match=r"A has images: \(2, 6\), B has images: \(3, 4\)"):
+        one.compare(two, images)
+    assert one.compare(VAE(1, **QUICK).fit(images.reshape(50, 12)), images).difference.value == 0.0
 
 
 def test_binarized_by_other_seeds_both_see_the_same_bits():

@@ -126,6 +126,22 @@ def test_a_second_time_it_stops_with_the_run_intact(monkeypatch):
     assert all(torch.isfinite(t).all() for t in seen[-1].weights.values())
 
 
+def test_a_fit_that_was_broken_off_says_how_far_it_came(monkeypatch):
+    """Interrupted or failed in epoch 3, the estimator has the best weights of two epochs, and says two."""
+    vae = VAE(**SMALL)
+    running = vae.train(vae.plan(as_dataset(X, "x")))
+    last = [next(running), next(running)][-1]
+    running.close()
+    assert (vae.n_epochs_, vae.description_["epochs"]) == (2, 2)
+    assert same(vae.model_.state_dict(), last.best)
+    Poison(monkeypatch, "KL", times=2)
+    failed = VAE(**SMALL)
+    with pytest.raises(TrainingError):
+        failed.fit(X)
+    assert failed.n_epochs_ == 2
+    assert same(failed.model_.state_dict(), last.best)
+
+
 def _kept(states, seen: list[State]) -> list[State]:
     """Collect what a generator yields before it raises."""
     for state in states:

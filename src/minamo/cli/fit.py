@@ -161,7 +161,7 @@ def _reopen(
     from minamo.data import load
     from minamo.errors import ConfigError, RunError
     from minamo.estimator import VAE
-    from minamo.plan import with_prior_alone
+    from minamo.plan import going_on, with_prior_alone
     from minamo.run import Run
 
     run = Run.open(output)
@@ -178,11 +178,13 @@ def _reopen(
         plan = with_prior_alone(plan)
     if plan.description["fingerprint"] != stored["fingerprint"]:
         raise RunError(f"{name} is not the data this run began with (its fingerprint differs)")
-    if given:
-        run.record({**stored, "params": plan.description["params"]})
-    state = run.checkpoint()
+    state = run.checkpoint(plan.model)
     if stored.get("ex_post") and state is None:
         raise RunError(f"{output} was stopped before it had taken over decoder and encoder: begin it anew with --refit")
+    if state is not None:
+        plan = going_on(plan, state)
+    if given:
+        run.record({**stored, "params": plan.description["params"]})
     run.rewind(state.epoch if state else 0)
     print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
     if torch.get_num_threads() != stored["threads"]:

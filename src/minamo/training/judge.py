@@ -46,5 +46,14 @@ def of_free_bits(nats: float) -> Judge:
 
 
 def of_capacity(nats: float, strength: float) -> Judge:
-    """J1 - strength * |J2 - nats|, J2 averaged over the rows: all of them share in what it is off by."""
-    return Judge(lambda rows: rows.reconstruction - strength * (rows.kl.mean() - nats).abs())
+    """J1 - strength * |J2 - nats|, J2 averaged over the rows.
+
+    Each row has the tangent of the absolute value at the mean, evaluated at its own KL: the mean stays what it is, and
+    the spread over rows has in it the sampling error of J2, which all of them share.
+    """
+
+    def of(rows: PerDatum) -> Tensor:
+        off = rows.kl.mean() - nats
+        return rows.reconstruction - strength * (off.abs() + off.sign() * (rows.kl - rows.kl.mean()))
+
+    return Judge(of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ def train(
     watch_name: str = "validation",
     objective: Objective = sticking_the_landing,
     judge: Judge = ELBO,
-) -> Iterator[State]:
+) -> Generator[State]:
     """Maximize an objective over `rows` by Adam until it has stopped improving on `watched`.
 
     A moving average of the weights is judged, kept and used: it is free of the noise of the last steps,
@@ -82,6 +82,8 @@ def train(
     model.train()
     started = time.perf_counter() - state.record.get("seconds", 0.0)
     state.put_back(model, average, adam)
+    if settings.fitted and not state.epoch:
+        state = _judged(state, _watch(average, watched, settings.seed, judge.k), judge)
     step, note = _step(model, rows, adam, objective, settings)
     try:
         while state.stopped is None and state.epoch < settings.max_epochs:
@@ -105,6 +107,14 @@ def train(
     finally:
         model.load_state_dict(state.best)
         model.eval()
+
+
+def _judged(state: State, seen: PerDatum | None, judge: Judge) -> State:
+    """The state before the first epoch, its weights judged as those of an epoch are, if they can be."""
+    judged = None if seen is None else judge.of(seen)
+    if judged is None or not torch.isfinite(judged).all():
+        return state
+    return replace(state, best_judged=judged.double().mean().item(), plateau=state.plateau.after(judged))
 
 
 class _Result(NamedTuple):

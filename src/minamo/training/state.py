@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from minamo.errors import RunError
 from minamo.training.adam import Adam
 from minamo.training.convergence import HELD_OUT, TRAINED_ON, Plateau
 from minamo.training.engine import Engine
@@ -32,6 +33,8 @@ class Settings:
     schedule: Schedule = field(default_factory=Schedule)
     engine: Engine = field(default_factory=Engine)
     """How steps are run."""
+    fitted: bool = False
+    """The weights to begin with are those of a fit: judged as epoch 0, they are kept unless an epoch is better."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class State:
     """The average with the highest mean of what is judged, over the watched rows, so far."""
     best_judged: float
     best_epoch: int
+    """0 for the weights that training began with."""
     plateau: Plateau = field(default_factory=Plateau)
     judged: str = "elbo"
     """What the watched rows are judged by, see `Judge.word`: a run is judged to its end by what it began with."""
@@ -102,8 +106,31 @@ class State:
         plateau = Plateau(tensors.get("anchor"), plain.pop("since"), plain.pop("z"))
         return cls(plateau=plateau, **groups, **plain)
 
+    def refuse_unlike(self, model: nn.Module, name: str = "the state") -> None:
+        """Raise RunError where this is not a state of such a model; `name` is what it is called there."""
+        shapes = {k: list(t.shape) for k, t in model.state_dict().items()}
+        groups = {group: (getattr(self, group), shapes) for group in ("weights", "average", "best")}
+        moments = {k: t for k, t in self.moments.items() if not k.endswith(".step")}
+        kinds = ("exp_avg", "exp_avg_sq")
+        numbered = {f"{i}.{kind}": list(p.shape) for i, p in enumerate(model.parameters()) for kind in kinds}
+        groups["moments"] = (moments, numbered)
+        for group, (tensors, here) in groups.items():
+            there = {k: list(t.shape) for k, t in tensors.items()}
+            # What is not learned has no moments, and neither has anything before the first step.
+            for key in sorted(there if group == "moments" else there | here):
+                if there.get(key) != here.get(key):
+                    raise RunError(
+                        f"{name} is of another model: there {group} {key} is {there.get(key, 'absent')}, here "
+                        f"{here.get(key, 'absent')}"
+                    )
+
     def put_back(self, model: nn.Module, average: nn.Module, adam: Adam) -> None:
-        """Copy this state into a model, its average and its optimizer."""
+        """Copy this state into a model, its average and its optimizer.
+
+        Raises:
+            RunError: it is a state of another model.
+        """
+        self.refuse_unlike(model)
         model.load_state_dict(self.weights)
         average.load_state_dict(self.average)
         adam.load(self.moments)
