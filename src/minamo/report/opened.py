@@ -55,11 +55,11 @@ class Opened:
     history: list[dict[str, Any]] = field(default_factory=list)
     """The epochs in the log."""
     vae: VAE | None = None
-    header: dict[str, Any] | None = None
-    """What the model file says of itself, where no model was built."""
     served: Served | None = None
     missing: list[str] = field(default_factory=list)
     """What could not be had, and why: a sentence each."""
+    header: dict[str, Any] | None = None
+    """What the model file says of itself, where no model was built."""
 
     @property
     def description(self) -> dict[str, Any]:

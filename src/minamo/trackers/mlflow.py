@@ -130,7 +130,7 @@ def _absolute(address: str) -> str:
     from sqlalchemy import make_url
 
     if not address.startswith("sqlite"):
-        return resolve_uri_if_local(address)
+        return str(resolve_uri_if_local(address))
     url = make_url(address)
     name = url.database or ":memory:"
     if name == ":memory:" or name.startswith("file:") or Path(name).is_absolute():
