@@ -254,6 +254,7 @@ def test_a_mixture_in_bf16_is_compiled():
     assert found.record["elbo"] == pytest.approx(states("off", WIDE_X, **how)[-1].record["elbo"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_convolutions_in_bf16_follow_nearly_the_path_of_float32():
     how = {"net": "residual-conv", "hidden": (16, 16), "binarize": "dynamic", "max_epochs": 2}
     plain, short = (states("on", IMAGES, **how, precision=p)[-1] for p in ("float32", "bf16"))
