@@ -13,7 +13,7 @@ Paper:    dynamic MNIST: normal 84.50, vamp 82.38. Fashion, as run again for "Ex
 
 Gated nets 784-300-300-40 and back, 500 pseudo-inputs that start at data, KL warm-up of 100 epochs, 10,000 training rows
 held out. Unlike the paper: larger batches, Adam at 1e-3 (Fashion 2e-3) for half of the epochs, then down a cosine to a
-hundredth, and the best moving average of the weights on held-out rows is kept. Test images are binarized once, by seed 0.
+hundredth, and the best moving average of the weights on held-out rows is kept.
 """
 
 from __future__ import annotations
