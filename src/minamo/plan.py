@@ -366,12 +366,12 @@ def _forecast(
     binary = likelihood == "bernoulli"
     if not binary and words.LIKELIHOODS[likelihood].support is not constraints.real:
         return None, None
-    index = rows.index[:: max(1, math.ceil(len(rows) / FORECAST_ROWS))]
+    places = torch.arange(0, len(rows), max(1, math.ceil(len(rows) / FORECAST_ROWS)))
     with drawing_from(stream(seed, "forecast")):
-        x = rows.prepare.to_model(rows.prepare.drawn(rows.x[index]), torch.float64)
+        x = rows.at(places, torch.float64).x
     fixed = likelihood == "normal" and not isinstance(params["scale"], str)
     found = forecast(x, latent_dim, float(params["scale"]) if fixed else None, binary=binary)
-    of = "" if len(index) == len(rows) else f" (from {len(index)} rows)"
+    of = "" if len(places) == len(rows) else f" (from {len(places)} rows)"
     return found.alive, f"collapse forecast{of}: {_said(found, latent_dim)}"
 
 

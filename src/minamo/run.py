@@ -157,11 +157,7 @@ class Run:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one epoch."""
-        try:
-            with open(self.path / LOG, "a") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise RunError(f"cannot write {self.path / LOG}: {error.strerror}") from error
+        self._append_json(LOG, record)
 
     def history(self) -> list[dict[str, Any]]:
         """Every epoch in the log; a last line cut short by a crash is left out."""
@@ -194,11 +190,7 @@ class Run:
 
     def add_measured(self, found: dict[str, Any]) -> None:
         """Append what `minamo evidence` measured, and on what, as one line."""
-        try:
-            with open(self.path / MEASURED, "a") as file:
-                file.write(json.dumps(found) + "\n")
-        except OSError as error:
-            raise RunError(f"cannot write {self.path / MEASURED}: {error.strerror}") from error
+        self._append_json(MEASURED, found)
 
     def kept_weights(self, of: dict[str, Any]) -> KeptWeights:
         """Return where an evaluation of this run's model goes on from."""
@@ -248,6 +240,13 @@ class Run:
     def what_is_there(self) -> list[str]:
         """The files that a run has, by name, of those that say something about it."""
         return [name for name in (CONFIG, LOG, MODEL) if (self.path / name).is_file()]
+
+    def _append_json(self, name: str, value: dict[str, Any]) -> None:
+        try:
+            with open(self.path / name, "a") as file:
+                file.write(json.dumps(value) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / name}: {error.strerror}") from error
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2) + "\n"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from minamo.errors import ConfigError
 from minamo.run import CONFIG, REPORT, SAMPLES, TENSORBOARD, Run
-from minamo.trackers import Mlflow, TensorBoard
+from minamo.trackers import Mlflow, TensorBoard, Tracker
 from minamo.words import TRACKERS
 from tests.trackers.reading import mlflow_client, mlflow_curves, tensorboard, tensorboard_curves
 
@@ -116,8 +116,8 @@ def finished(run: Run) -> None:
     run.place(REPORT).write_text("<p>a report</p>")
 
 
-def test_what_tensorboard_shows_of_a_finished_run(run):
-    tracker = TensorBoard(run)
+def tracked_twice(tracker: Tracker, run: Run) -> None:
+    """A run tracked to its end, and then once more from the beginning."""
     for _ in range(2):
         tracker.begin()
         tracker.follow(run.history())
@@ -125,6 +125,10 @@ def test_what_tensorboard_shows_of_a_finished_run(run):
         finished(run)
         tracker.finish(EVIDENCE)
         tracker.end("finished")
+
+
+def test_what_tensorboard_shows_of_a_finished_run(run):
+    tracked_twice(TensorBoard(run), run)
     found = tensorboard(run)
     assert [(e.step, e.value) for e in found.Scalars("evidence/elbo")] == [(7, -8.25)]
     assert [(e.step, e.value) for e in found.Scalars("evidence/elbo_se")] == [(7, 0.5)]
@@ -144,14 +148,7 @@ def test_what_tensorboard_shows_of_a_finished_run(run):
 
 
 def test_what_mlflow_shows_of_a_finished_run(run):
-    tracker = Mlflow(run)
-    for _ in range(2):
-        tracker.begin()
-        tracker.follow(run.history())
-        follow(tracker, run, range(len(run.history()) + 1, 8))
-        finished(run)
-        tracker.finish(EVIDENCE)
-        tracker.end("finished")
+    tracked_twice(Mlflow(run), run)
     client = mlflow_client()
     found = client.get_run(run.mlflow["run_id"])
     assert found.info.status == "FINISHED"

@@ -153,7 +153,7 @@ class CompiledStep:
                 self._shorten(graph)
             put_off(graph.graph)
             graph.recompile()
-            compiled = _compile(graph, inputs)
+            compiled = compile_graph(graph, inputs)
         self._compare(graph, compiled, inputs)
         # What the posterior noted about itself meanwhile is of no row of the data.
         self.model.posterior.steps = None
@@ -212,7 +212,7 @@ class CompiledStep:
         return j1, j2
 
 
-def _compile(graph: fx.GraphModule, inputs: list[Tensor]) -> Any:
+def compile_graph(graph: fx.GraphModule, inputs: list[Tensor]) -> Any:
     """Call torch's compiler; where it fails in its fusion of outer loops, once more without that."""
     try:
         return torch._inductor.compile(graph, inputs)  # pyright: ignore

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from minamo.evidence.weights import BLOCK, ROWS
 from minamo.likelihoods import Likelihood
 from minamo.model import LatentVariableModel
 from minamo.randomness import drawing_from, stream
-from minamo.training.compiled import Calling, compiler, compiler_settings
+from minamo.training.compiled import Calling, compile_graph, compiler, compiler_settings
 from minamo.training.precision import Products, gain, shorten, takes_shadow
 
 WORTH_COMPILING = 2e12
@@ -66,7 +65,7 @@ class CompiledLikelihood:
                 given = [node for node in graph.graph.nodes if node.op == "placeholder"]
                 shorten(graph.graph, {given[i]: given[len(self.names) + j] for j, i in enumerate(short)})
                 graph.recompile()
-            self.graph: Any = torch._inductor.compile(graph, [*self.weights, x, z])  # pyright: ignore
+            self.graph = compile_graph(graph, [*self.weights, x, z])
             right, found = (f(*self.weights, x, z)[0] for f in (graph, self.graph))
         close = 1e-4 if precision == "float32" else 1e-2
         if not torch.allclose(found, right, rtol=close, atol=close):
