@@ -66,3 +66,8 @@ def one_line(error: Exception, most: int = 300) -> str:
     """
     said = " ".join(str(error).split()) or type(error).__name__
     return said if len(said) <= most else f"{said[: most - 4]} ..."
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from minamo.errors import ConfigError, first_line
+
 if TYPE_CHECKING:
     from minamo.run import Run
     from minamo.trackers import Tracker
@@ -24,8 +26,6 @@ def trackers(words: Sequence[str]) -> list[type[Tracker]]:
 
 def stored_trackers(words: Sequence[str]) -> list[type[Tracker]]:
     """Look up those that a run began with; one that this machine cannot serve is named and left out."""
-    from minamo.errors import ConfigError
-
     found = []
     for word in words:
         try:
@@ -83,7 +83,7 @@ class Tracking:
             # Whatever stops a tracker (no server, a full disk, a package of another version), the run goes on.
             except Exception as error:
                 self.trackers.remove(tracker)
-                reason = _without_password((str(error).splitlines() or [type(error).__name__])[0])
+                reason = _without_password(first_line(error))
                 after = f"minamo fit -o {self.run.path} --resume sends what is missing"
                 print(f"note: tracker {tracker.name} has failed ({reason}); the run goes on, {after}", file=sys.stderr)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minamo.data.dataset import Dataset, as_dataset
-from minamo.errors import DataError
+from minamo.errors import DataError, first_line
 
 PARTS = {"train": ("x_train", "X_train", "train"), "test": ("x_test", "X_test", "test")}
 """Names that an .npz gives to its parts."""
@@ -96,19 +96,11 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise DataError(
-            f"{path.name} is damaged or cut short ({_first_line(error)}): copy or write it again"
-        ) from error
+        raise DataError(f"{path.name} is damaged or cut short ({first_line(error)}): copy or write it again") from error
     except ValueError as error:
         if "pickle" in str(error).lower() or "object array" in str(error).lower():
             raise DataError(
                 f"{path.name} holds pickled Python objects, which can run code and are never read: "
                 "save it as a plain numeric array"
             ) from error
-        raise DataError(
-            f"{path.name} is damaged or cut short ({_first_line(error)}): copy or write it again"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path.name} is damaged or cut short ({first_line(error)}): copy or write it again") from error

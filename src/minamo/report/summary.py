@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import minamo
+from minamo.errors import first_line
 from minamo.estimator import VAE
 from minamo.parameters import TRANSFORMS
 from minamo.report import looks
@@ -80,7 +81,7 @@ def _look(told: dict[str, Any], found: Opened, vae: VAE, evidence: dict[str, Any
         # A report is for looking: whatever stops one part of it, the rest is shown.
         except Exception as error:
             told[name] = None
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             told["missing"].append(f"{words} could not be made: {reason}.")
         return told[name]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from minamo.data import Rows
-from minamo.errors import TrainingError
+from minamo.errors import TrainingError, first_line
 from minamo.evidence import PerDatum, evaluate
 from minamo.likelihoods import Normal
 from minamo.model import LatentVariableModel
@@ -174,7 +174,7 @@ def _step(
             return CompiledStep(model, rows, adam, objective, size, precision, settings.draws), None
         # Whatever stops the compiler (none there, no room for its files, a graph it cannot read), the run can go on.
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             note = f"the step could not be compiled ({reason}): it runs eagerly"
             return EagerStep(model, rows, adam, objective), note
     return EagerStep(model, rows, adam, objective), None
