@@ -7,7 +7,8 @@ Beside:   on the same 7.84 million bytes of test images lzma takes 1.392 bits pe
           (Townsend, Bird, Barber, 2019)
 
 Every grey value has a probability of its own, so that -log2 p(x) is what an ideal code would take. Five logistic laws
-for each pixel ("PixelCNN++", Salimans et al., 2017), residual nets 784-512-512-50 and back.
+for each pixel ("PixelCNN++", Salimans et al., 2017); 50 latents, residual blocks of two 3 x 3 convolutions with 32
+channels on 14 x 14 and 64 on 7 x 7 places, p(z) a coupling flow. 10,000 training rows held out.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from recipes.training import fitted, judged
 def main() -> None:
     """Train, judge."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--save", help="a file for the fitted model")
     options = parser.parse_args()
     vae = VAE(
         50,
         likelihood="logistic",
-        net="residual",
-        hidden=(512, 512),
-        batch_size=250,
+        prior="coupling",
+        net="residual-conv",
+        hidden=(32, 64),
+        batch_size=128,
+        learning_rate=2e-3,
         validation=10_000,
         schedule="cosine",
         warmup=options.epochs // 10,
