@@ -208,3 +208,15 @@ def test_normal_of_scale_one_is_the_textbook_formula():
     z, x = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 784, dtype=torch.float64)
     expected = -0.5 * (x - net(z)).pow(2).sum() - 392 * math.log(2 * math.pi)
     assert float(likelihood(z).log_prob(x).detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
+
+
+def test_no_grey_value_costs_more_than_a_law_a_quarter_of_a_level_wide_asks():
+    """Pixels that are always dark would let a scale shrink for ever, and then a bright one ends a training."""
+    law = named("logistic").build(decoder(2, 15))
+    with torch.no_grad():
+        law.net.last.weight.zero_()
+        law.net.last.bias.view(3, 5, 1)[1:] = torch.tensor([0.5, -50.0]).view(2, 1, 1)
+    prices = -law(Z).log_prob(torch.arange(256, dtype=torch.float64)[:, None] / 255).detach()
+    dearest = 0.5 * math.exp(7.0)
+    assert 0.9 * dearest < float(prices.max()) < 1.1 * dearest
+    assert abs(float((-prices).exp().sum()) - 1) < 1e-10

@@ -11,6 +11,8 @@ from minamo.likelihoods.base import Likelihood
 from minamo.nets import Net
 
 LEVELS, MIXED = 256, 5
+LEAST_LOG_SCALE = -7.0
+"""A quarter of a level, as in PixelCNN++: a narrower law puts no more on its level, and asks any price for another."""
 
 
 class _OnTheGrid(constraints.Constraint):
@@ -25,6 +27,9 @@ class _OnTheGrid(constraints.Constraint):
 
 class Logistic(Likelihood):
     """Every column: a mixture of discretized logistic laws on 0, 1/255, ..., 1; see `DiscretizedLogistic`.
+
+    "PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood" (Salimans et al., 2017). Scales
+    have a floor: at pixels that are always dark they would shrink for ever, until one bright one costs 1e28 nats.
 
     Args:
         net: maps z [..., latent_dim] to 3 * mixed numbers for every column: logits, loc, log scale.
@@ -44,7 +49,7 @@ class Logistic(Likelihood):
         """Return p(x|z)."""
         whole = self.net(z).unflatten(-1, (3, self.mixed, -1))
         logits, loc, log_scale = whole.unbind(-3)
-        return DiscretizedLogistic(logits, loc, log_scale, LEVELS)
+        return DiscretizedLogistic(logits, loc, log_scale.clamp_min(LEAST_LOG_SCALE), LEVELS)
 
     @torch.no_grad()
     def start_from(self, mean: Tensor, var: Tensor) -> None:
