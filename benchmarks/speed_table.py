@@ -147,7 +147,9 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
         axis.tick_params(labelsize=9)
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9, frameon=False)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9, frameon=False
+    )
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
