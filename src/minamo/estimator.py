@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from minamo.model import LatentVariableModel
 from minamo.plan import Plan, build, make_plan, refuse_unsupported, with_prior_alone
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
-from minamo.training import State, train
+from minamo.training import State, computing_on, device_for, device_or_cpu, train
 from minamo.training.weighing import fastest
 from minamo.warm_start import go_on
 
@@ -54,11 +55,13 @@ OF_THE_PRIOR = (
     "weighted",
     "max_epochs",
     "learning_rate",
+    "clip",
     "batch_size",
     "patience",
     "schedule",
     "compile",
     "precision",
+    "device",
 )
 """What may be said when a prior is fitted after training."""
 
@@ -109,6 +112,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         batch_size: rows in a gradient step.
         learning_rate: Adam's; None takes 1e-3, or 6e-3 for a linear net. It falls tenfold at the first two
             plateaus; the third is convergence.
+        clip: the largest norm of a step's gradient, that of the mean bound in nats by all weights together: a longer
+            one is shortened. None takes it as it is. For runs that diverge; calm ones of the recipes have 10 to 60.
         max_epochs: a cap, for when patience runs out first.
         patience: epochs (but no fewer than 2000 gradient steps) without a clear improvement that make a plateau;
             None trains for max_epochs.
@@ -119,7 +124,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         compile: "on" compiles the training step (seconds, once), "off" does not, "auto" does where the steps ahead
             repay it and there is a C++ compiler.
         precision: of the large matrix products in training: "float32", "bf16", which takes a compiled step, or
-            "auto", which measures. All else, and everything reported, is float32 or better.
+            "auto", which measures; "tf32" on a graphics card. All else, and everything reported, is float32 or better.
+        device: where training and `evidence` are computed: "cpu"; "cuda" or "cuda:1", a graphics card; "auto", a
+            card where there is one. The fitted model is on the CPU, and its other methods are, too. A model that
+            was fitted on a card is evaluated on the CPU where there is none.
         random_state: seed of split, weights, noise and samples.
         warm_start: `fit` and `plan` of a fitted model go on from its weights with a new optimizer and schedule, so that
             one objective can follow another. Data are read in the units of the first fit; with its `validation` and
@@ -167,12 +175,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         validation: float = 0.1,
         batch_size: int = 128,
         learning_rate: float | None = None,
+        clip: float | None = None,
         max_epochs: int = 10_000,
         patience: int | None = 5,
         schedule: str = "plateau",
         warmup: int = 0,
         compile: str = "auto",
         precision: str = "auto",
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
         warm_start: bool = False,
     ):
@@ -197,12 +207,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.validation = validation
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.clip = clip
         self.max_epochs = max_epochs
         self.patience = patience
         self.schedule = schedule
         self.warmup = warmup
         self.compile = compile
         self.precision = precision
+        self.device = device
         self.random_state = random_state
         self.warm_start = warm_start
 
@@ -304,14 +316,17 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def train(self, plan: Plan, state: State | None = None) -> Generator[State]:
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
         last, (objective, judge) = state, words.objective(self.objective, self.get_params())
-        watched = plan.watched, plan.settings, state, plan.watch_name
-        running = train(plan.model, plan.rows, *watched, objective, judge)
+        device = device_for(self.device)
+        watched = plan.watched and plan.watched.on(device)
+        how = plan.settings, state, plan.watch_name, objective, judge
+        running = train(plan.model.to(device), plan.rows.on(device), watched, *how)
         try:
             for last in running:
                 yield last
         finally:
             # Interrupted or failed, the model has the best weights so far all the same.
             running.close()
+            plan.model.cpu()
             if last is not None:
                 self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)
 
@@ -372,7 +387,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise DataError(f"n must be at least 1, got {n}")
         with torch.no_grad(), drawing_from(stream(self.seed_ if seed is None else seed, "sample")):
             # A chunk at a time: the decoder's layers are never held for all n.
-            chunks = [self.model_.sample(min(ROWS_AT_ONCE, n - i)) for i in range(0, n, ROWS_AT_ONCE)]
+            model = self._resting()
+            chunks = [model.sample(min(ROWS_AT_ONCE, n - i)) for i in range(0, n, ROWS_AT_ONCE)]
             return torch.cat([self.prepare_.to_data(x.sample() if draw else x.mean) for x in chunks]).numpy()
 
     def score_samples(self, X: Any, k: int = 100) -> np.ndarray:
@@ -421,19 +437,20 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         rows, ks = self.rows(X), sorted({int(each) for each in np.atleast_1d(np.asarray(k))})
         base: int = self.seed_ if seed is None else seed
-        fast, arithmetic = fastest(self.model_, rows, ks[-1], memory, base)
-        found = weigh(
-            self.model_,
-            rows,
-            ks,
-            seed=base,
-            memory=memory,
-            progress=progress,
-            log_px_z=fast,
-            kept=kept(arithmetic) if kept else None,
-        )
-        with drawing_from(stream(base, "evidence")):
-            carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
+        with self._on_device(rows) as rows:
+            fast, arithmetic = fastest(self.model_, rows, ks[-1], memory, base)
+            found = weigh(
+                self.model_,
+                rows,
+                ks,
+                seed=base,
+                memory=memory,
+                progress=progress,
+                log_px_z=fast,
+                kept=kept(arithmetic) if kept else None,
+            )
+            with drawing_from(stream(base, "evidence", device=rows.device)):
+                carved = surgery(self.model_, rows.spread(INFORMATION_ROWS))
         assert found.per_datum is not None
         self.evidence_ = summarize(
             found.per_datum,
@@ -496,7 +513,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         base: int = self.seed_ if seed is None else seed
         found = [] if known is None else [known]
         for vae, of in list(zip((self, *others), served, strict=True))[len(found) :]:
-            found.append(weigh(vae.model_, of, [k], seed=base, memory=memory, progress=progress).bounds[0])
+            with vae._on_device(of) as of:
+                found.append(weigh(vae.model_, of, [k], seed=base, memory=memory, progress=progress).bounds[0])
         return found
 
     def same_rows(self, other: VAE, X: Any, names: tuple[str, str] = ("A", "B")) -> Rows:
@@ -631,7 +649,22 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _exact(self) -> LatentVariableModel:
         """The model in float64: answers for a row then do not depend on which rows stand beside it."""
-        return copy.deepcopy(self.model_).double()
+        return self._resting().double()
+
+    def _resting(self) -> LatentVariableModel:
+        """A copy of the model on the CPU, wherever training has it at the moment."""
+        return copy.deepcopy(self.model_).cpu()
+
+    @contextmanager
+    def _on_device(self, rows: Rows) -> Iterator[Rows]:
+        """Model and rows on the device that was asked for, if it is here, for as long as the block lasts."""
+        device, before = device_or_cpu(self.device), next(self.model_.parameters()).device
+        self.model_.to(device)
+        try:
+            with computing_on(device):
+                yield rows.on(device)
+        finally:
+            self.model_.to(before)
 
 
 def _like(values: Tensor, single: bool) -> np.ndarray:

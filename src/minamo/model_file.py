@@ -25,7 +25,9 @@ GROWS = re.compile(r"(.*\bstages\.\d+\.1\.)conv(\.weight|\.bias)")
 def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a header, whole or not at all."""
     text = json.dumps({"format": FORMAT, **header}, allow_nan=True)
-    content = safetensors.torch.save({k: v.detach().clone().contiguous() for k, v in tensors.items()}, {"minamo": text})
+    content = safetensors.torch.save(
+        {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {"minamo": text}
+    )
     write_atomically(path, lambda file: file.write(content))
 
 

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from minamo import words
 from minamo.errors import ConfigError
-from minamo.training import COMPILE, PRECISIONS, SCHEDULES
+from minamo.training import COMPILE, PRECISIONS, SCHEDULES, check_device
 
 TRANSFORMS = ("beta", "free-bits", "capacity")
 """Objectives that trade the bound for something else."""
@@ -33,9 +33,10 @@ def check_params(params: dict[str, Any]) -> None:
             continue
         if not isinstance(value, numbers.Integral) or value < least:
             raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    rate = params["learning_rate"]
-    if rate is not None and not (_is_real(rate) and 0 < rate < math.inf):
-        raise ConfigError(f"learning_rate must be a positive number, got {rate!r}")
+    for name in ("learning_rate", "clip"):
+        value = params[name]
+        if value is not None and not (_is_real(value) and 0 < value < math.inf):
+            raise ConfigError(f"{name} must be a positive number, got {value!r}")
     held = params["validation"]
     if not (_is_real(held) and 0 <= held < math.inf and (held < 1 or held == int(held))):
         raise ConfigError(f"validation must be a share below 1 or a number of rows, got {held!r}")
@@ -58,6 +59,7 @@ def check_params(params: dict[str, Any]) -> None:
     words.check("likelihood", params["likelihood"], ["auto", *words.LIKELIHOODS])
     words.check("compile", params["compile"], COMPILE)
     words.check("precision", params["precision"], PRECISIONS)
+    check_device(params["device"])
 
 
 def _check_training(params: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from minamo.parameters import as_seed, check_params, plain
 from minamo.posteriors import Amortized
 from minamo.randomness import drawing_from, stream
 from minamo.schema import Schema
-from minamo.training import DROPS, Engine, Schedule, Settings, State, choose_engine, compiled_sizes
+from minamo.training import DROPS, Engine, Schedule, Settings, State, choose_engine, compiled_sizes, device_for
 from minamo.training.judge import ELBO
 
 LATENTS = 32
@@ -159,11 +159,14 @@ def _settings(
     if engine is None:
         ahead, graphs = least * steps, len(compiled_sizes(n_rows, size))
         decoded = size * params["draws"]
-        chosen, said = choose_engine(model, params["compile"], params["precision"], decoded, ahead, graphs)
+        device = device_for(params["device"])
+        chosen, said = choose_engine(model, params["compile"], params["precision"], decoded, ahead, graphs, device)
+        said += "" if device.type == "cpu" else f", on {torch.cuda.get_device_name(device)}"
     else:
         chosen, said = Engine(engine["compiled"], engine["precision"]), engine["said"]
     schedule = Schedule(params["schedule"], most, params["warmup"])
-    return Settings(size, rate, most, patience, seed, params["draws"], schedule, chosen), said
+    settings = Settings(size, rate, most, patience, seed, params["draws"], schedule, chosen, params["clip"])
+    return settings, said
 
 
 def going_on(plan: Plan, state: State) -> Plan:

@@ -273,7 +273,7 @@ def test_several_processes_fill_one_table():
 
 def test_noise_in_pairs_and_in_bases_is_standard_normal():
     generator = stream(0, "noise")
-    pairs = antithetic(2000, 3, 4, torch.float64, generator)
+    pairs = antithetic(2000, 3, 4, torch.zeros((), dtype=torch.float64), generator)
     bases = torch.cat([torch.cat(orthogonal(5, torch.float64, generator)) for _ in range(300)])
     for eps in (pairs.reshape(-1, 4), bases.reshape(-1, 5)):
         n = len(eps)
@@ -287,5 +287,5 @@ def test_steps_of_no_size_change_nothing():
     family = FullCovariance(4)
     start = family.origin().double().expand(40, -1)
     log_joint = truth.model(Exact(4)).log_joint(truth.batch)
-    eps = [antithetic(4, 1, 4, torch.float64, stream(0, "zero"))]
+    eps = [antithetic(4, 1, 4, torch.zeros((), dtype=torch.float64), stream(0, "zero"))]
     assert torch.allclose(climb(family, start, log_joint, [0.0], eps), start, atol=1e-12)

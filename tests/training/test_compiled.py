@@ -57,6 +57,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
         (X, {"scale": "shared"}),
         (X, {"scale": "analytic", "preprocess": "standardize"}),
         (GREY, {"binarize": "dynamic"}),
+        (GREY, {"binarize": "dynamic", "clip": 0.5}),
         (GREY / 255, {"binarize": "dynamic"}),
         (X, {"posterior": "per-datum"}),
         (GREY, {"prior": "vamp", "components": 7, "binarize": "dynamic", "net": "gated"}),

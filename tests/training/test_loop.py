@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -124,6 +125,38 @@ def test_a_second_time_it_stops_with_the_run_intact(monkeypatch):
         seen.extend(_kept(vae.train(plan), seen))
     assert [s.epoch for s in seen] == [1, 2]
     assert all(torch.isfinite(t).all() for t in seen[-1].weights.values())
+
+
+def test_a_run_that_has_diverged_goes_back_to_its_best_weights_once():
+    """Weights twenty times as large after epoch 4: finite, but worse than the first epoch in every way."""
+    vae = VAE(**SMALL)
+    plan = vae.plan(as_dataset(X, "x"))
+    found: list[State] = []
+    for state in vae.train(plan):
+        found.append(state)
+        if state.epoch == 4:
+            with torch.no_grad():
+                for p in plan.model.parameters():
+                    p.mul_(20)
+    assert [s.epoch for s in found] == list(range(1, 9))
+    note = found[4].record["note"]
+    assert re.search(
+        rf"epoch 5 fell below the first one, to -\S+ nats .*; back to epoch {found[3].best_epoch} with", note
+    )
+    assert found[4].learning_rate == pytest.approx(found[3].learning_rate / 10)
+    assert found[4].best_judged >= found[3].best_judged
+    assert found[4].record["elbo"] > found[0].record["elbo"]
+
+
+def test_overfitting_and_a_start_at_the_optimum_are_no_divergence():
+    x = RNG.normal(size=(40, 6))
+    vae = VAE(**{**SMALL, "max_epochs": 300, "validation": 0.5, "hidden": (200,), "patience": None, "batch_size": 20})
+    lines = [s.record for s in states(vae, x=x)]
+    assert lines[-1]["validation_elbo"] < lines[0]["validation_elbo"], "it should have overfitted"
+    assert not any("note" in line for line in lines)
+    vae = VAE(**{**SMALL, "max_epochs": 60}).fit(X)
+    vae.set_params(warm_start=True, max_epochs=30, learning_rate=1e-2)
+    assert not any("note" in s.record for s in vae.train(vae.plan(as_dataset(X, "x"))))
 
 
 def test_a_fit_that_was_broken_off_says_how_far_it_came(monkeypatch):

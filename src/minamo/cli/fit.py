@@ -67,12 +67,18 @@ def fit(
     validation: Annotated[float | None, option("Rows held out: a share below 1, or a number; 0 for none.")] = None,
     batch_size: Annotated[int | None, option("Rows in a gradient step.", "--batch")] = None,
     learning_rate: Annotated[float | None, option("Adam's, before it falls at a plateau.")] = None,
+    clip: Annotated[float | None, option("The largest norm of a step's gradient; a longer one is shortened.")] = None,
     max_epochs: Annotated[int | None, option("A cap; the run stops by itself.")] = None,
     patience: Annotated[int | None, option("Epochs without a clear improvement that make a plateau.")] = None,
     schedule: Annotated[str | None, option("Of the learning rate: plateau, or cosine over max-epochs.")] = None,
     warmup: Annotated[int | None, option("Epochs in which the weight of the KL rises to 1.")] = None,
     compile: Annotated[str | None, option("auto, on or off: one compiled training step.")] = None,
-    precision: Annotated[str | None, option("Of large matrix products in training: auto, float32 or bf16.")] = None,
+    precision: Annotated[
+        str | None, option("Of large matrix products in training: auto, float32, bf16 or, on a card, tf32.")
+    ] = None,
+    device: Annotated[
+        str | None, option("cpu, cuda (or cuda:1, ...), a graphics card, or auto: one if it is here.")
+    ] = None,
     random_state: Annotated[int | None, option("Of split, weights and noise.", "--seed")] = None,
     config: Annotated[Path | None, option("A JSON object of VAE parameters, or the config.json of a run.")] = None,
     refit: Annotated[
@@ -166,14 +172,15 @@ def _reopen(
 
     run = Run.open(output)
     stored = run.config
-    extra = sorted(set(given) - {"max_epochs"})
+    extra = sorted(set(given) - {"max_epochs", "device"})
     if extra or config:
         left = ", ".join(extra) or "--config and --refit"
         raise ConfigError(f"a run goes on with the options it began with; leave out {left}")
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}
     vae = VAE(**{**params, **given})
     name = source or stored["source"]
-    plan = vae.plan(load(name), stored.get("engine"))
+    # Another device takes another step.
+    plan = vae.plan(load(name), None if "device" in given else stored.get("engine"))
     if stored.get("ex_post"):
         plan = with_prior_alone(plan)
     if plan.description["fingerprint"] != stored["fingerprint"]:
@@ -184,12 +191,15 @@ def _reopen(
     if state is not None:
         plan = going_on(plan, state)
     if given:
-        run.record({**stored, "params": plan.description["params"]})
+        run.record({**stored, "params": plan.description["params"], "engine": plan.description["engine"]})
     run.rewind(state.epoch if state else 0)
     print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
     if torch.get_num_threads() != stored["threads"]:
         then, now = stored["threads"], torch.get_num_threads()
         print(f"note: begun with {then} threads, going on with {now}: equal in law, not to the bit", file=sys.stderr)
+    then, now = params.get("device", "cpu"), plan.description["params"]["device"]
+    if then != now:
+        print(f"note: begun on device {then}, going on on {now}: equal in law, not to the bit", file=sys.stderr)
     return run, vae, plan, state
 
 

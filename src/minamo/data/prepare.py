@@ -55,6 +55,11 @@ class Prepare:
         # Centered in float64: a column of dates would lose its digits in float32.
         return ((drawn.double() / self.divisor - self.center) / self.spread).to(dtype)
 
+    def on(self, device: torch.device) -> Prepare:
+        """The same, computed on a device."""
+        center, spread = (None if t is None else t.to(device) for t in (self.center, self.spread))
+        return Prepare(self.divisor, center, spread, self.binarize)
+
     def to_data(self, x: Tensor) -> Tensor:
         """Model units -> data units, in float64."""
         if self.center is None or self.spread is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +33,8 @@ class Rows:
         self.x = _shared(x) if isinstance(x, np.ndarray) else x
         self.prepare = prepare
         self.index = torch.arange(len(self.x)) if index is None else torch.from_numpy(index)
+        self.device = self.x.device
+        """Where batches are served: a device's own memory, if `on` has put the rows there."""
         self.single = self.x.dtype == torch.float32
         """Whether answers about these rows go back in float32."""
         self.numbers = self.index if own else None
@@ -58,7 +61,7 @@ class Rows:
             order: a permutation of range(len(self)); default in order.
             dtype: of x in the batch.
         """
-        order = torch.arange(len(self)) if order is None else order
+        order = torch.arange(len(self), device=self.device) if order is None else order
         for places in order.split(size):
             yield self.at(places, dtype)
 
@@ -68,17 +71,32 @@ class Rows:
 
     def drawn(self, places: Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows at `places` as they are stored, binarized where that is dynamic, and their numbers."""
-        # x[places] would do the same, ten times as slowly.
-        numbers = None if self.numbers is None else self.numbers.index_select(0, places)
-        return self.prepare.drawn(self.x.index_select(0, self.index.index_select(0, places))), numbers
+        # x[places] would do the same, ten times as slowly. Nothing moves but where x is too large for the device.
+        places = places.to(self.x.device)
+        numbers = None if self.numbers is None else self.numbers.index_select(0, places).to(self.device)
+        stored = self.x.index_select(0, self.index.index_select(0, places))
+        return self.prepare.drawn(stored.to(self.device)), numbers
 
     def batch(self, drawn: Tensor, numbers: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Batch:
         """Make a batch of what `drawn` returned."""
         return Batch(self.prepare.to_model(drawn, dtype), numbers)
 
+    def on(self, device: torch.device) -> Rows:
+        """Return the same rows, served on a device: from its own memory where they take less than half of it."""
+        if device == self.device:
+            return self
+        size = self.x.element_size() * self.x.nelement()
+        fits = device.type != "cuda" or size < torch.cuda.get_device_properties(device).total_memory / 2
+        moved = copy.copy(self)
+        moved.device, moved.prepare = device, self.prepare.on(device)
+        if fits:
+            moved.x, moved.index = self.x.to(device), self.index.to(device)
+            moved.numbers = None if self.numbers is None else self.numbers.to(device)
+        return moved
+
     def first(self, n: int) -> Rows:
         """Return the first n rows."""
-        return self._kept(Rows(self.x, self.prepare, self.index[:n].numpy()))
+        return self.take(torch.arange(min(n, len(self))))
 
     def spread(self, n: int) -> Rows:
         """Return n rows at equal distances, or all where there are fewer."""
@@ -88,8 +106,9 @@ class Rows:
 
     def take(self, places: Tensor) -> Rows:
         """Return the rows at `places`, int64 in range(len(self))."""
-        some = Rows(self.x, self.prepare, self.index[places].numpy())
-        some.single, some.numbers = self.single, None if self.numbers is None else self.numbers[places]
+        some, places = copy.copy(self), places.to(self.x.device)
+        some.index = self.index[places]
+        some.numbers = None if self.numbers is None else self.numbers[places]
         return some
 
     def drawn_once(self, generator: torch.Generator) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -48,7 +49,7 @@ class BetaBinomial(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats, [..., D]."""
         rest = self.n - value
-        ways = torch.lgamma(torch.tensor(self.n + 1.0, dtype=value.dtype)) - torch.lgamma(value + 1)
+        ways = math.lgamma(self.n + 1.0) - torch.lgamma(value + 1)
         ways = ways - torch.lgamma(rest + 1)
         return ways + _log_beta(value + self.a, rest + self.b) - _log_beta(self.a, self.b)
 

@@ -54,7 +54,8 @@ class ContinuousBernoulli(Distribution):
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = torch.Size()) -> Tensor:  # noqa: B008
         """The inverse of the distribution function at uniform numbers."""
         with torch.no_grad():
-            u = torch.rand(self._extended_shape(torch.Size(sample_shape)), dtype=self.logits.dtype)
+            shape = self._extended_shape(torch.Size(sample_shape))
+            u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
             a = self.logits.abs().clamp_min(1e-4)
             # For l > 0, 1 - x of l is x of -l: e^-a alone is computed, never e^a.
             x = -torch.log1p(u * torch.expm1(-a)) / a

@@ -44,10 +44,10 @@ class DiscretizedLogistic(Distribution):
         return self._tails(lambda i: (2 * i + 1) / (self.levels - 1)) - self.mean**2
 
     def _tails(self, weight: object) -> Tensor:
-        total = torch.zeros(self._extended_shape(), dtype=self.loc.dtype)
+        total = self.loc.new_zeros(self._extended_shape())
         weights = self.logits.softmax(-2)
         # Level by level: all at once would hold 256 copies.
-        for i in torch.arange(self.levels - 1, dtype=self.loc.dtype):
+        for i in torch.arange(self.levels - 1, dtype=self.loc.dtype, device=self.loc.device):
             edge = (i + 0.5) / (self.levels - 1)
             above = (weights * torch.sigmoid((self.loc - edge) * torch.exp(-self.log_scale))).sum(-2)
             total = total + weight(i) * above  # type: ignore[operator]
@@ -58,10 +58,11 @@ class DiscretizedLogistic(Distribution):
         with torch.no_grad():
             shape = torch.Size(sample_shape)
             whole = (*shape, *self.loc.shape)
-            gumbel = -torch.log(-torch.log(torch.rand(whole, dtype=self.loc.dtype).clamp_min(1e-30)))
+            u = torch.rand(whole, dtype=self.loc.dtype, device=self.loc.device)
+            gumbel = -torch.log(-torch.log(u.clamp_min(1e-30)))
             c = (self.logits + gumbel).argmax(-2, keepdim=True)
             loc, log_scale = (t.expand(whole).gather(-2, c).squeeze(-2) for t in (self.loc, self.log_scale))
-            u = torch.rand(loc.shape, dtype=loc.dtype).clamp(1e-7, 1 - 1e-7)
+            u = torch.rand(loc.shape, dtype=loc.dtype, device=loc.device).clamp(1e-7, 1 - 1e-7)
             x = loc + torch.exp(log_scale) * (u.log() - torch.log1p(-u))
             return (x * (self.levels - 1)).round().clamp(0, self.levels - 1) / (self.levels - 1)
 

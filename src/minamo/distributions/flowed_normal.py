@@ -42,14 +42,9 @@ class FlowedNormal(Distribution):
     @property
     def mean(self) -> Tensor:
         """E[x], [..., D], from 256 draws that are always the same."""
-        generator = torch.Generator(device=self.loc.device).manual_seed(0)
-        half = torch.randn(
-            (DRAWS_OF_MEAN // 2, *self.event_shape),
-            generator=generator,
-            dtype=torch.float64,
-            device=self.loc.device,
-        )
-        noise = torch.cat([half, -half]).to(self.loc.dtype)
+        generator = torch.Generator().manual_seed(0)
+        half = torch.randn((DRAWS_OF_MEAN // 2, *self.event_shape), generator=generator, dtype=torch.float64)
+        noise = torch.cat([half, -half]).to(self.loc)
         noise = noise.view(DRAWS_OF_MEAN, *(1 for _ in self.batch_shape), -1)
         # One at a time: 256 copies of a batch would not fit the memory that a batch was cut to.
         total = torch.zeros_like(self.loc)

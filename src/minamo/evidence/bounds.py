@@ -77,7 +77,7 @@ def evaluate(model: LatentVariableModel, source: Source, k: int) -> PerDatum:
 
 def _evaluate_batch(model: LatentVariableModel, batch: Batch, k: int) -> PerDatum:
     q = model.infer(batch)
-    log_w, log_px_z, kl = *torch.empty(2, k, len(batch.x), dtype=batch.x.dtype), torch.zeros(())
+    log_w, log_px_z, kl = *batch.x.new_empty(2, k, len(batch.x)), batch.x.new_zeros(())
     for some in chunks(model, k, batch):
         n = some.stop - some.start
         draw = model.draw(batch, n, q=q)

@@ -45,13 +45,13 @@ def surgery(model: LatentVariableModel, source: Source) -> Surgery:
     z = q.sample()
     n = len(z)
     at_once = max(1, NUMBERS_AT_ONCE // z.numel())
-    own, mixed = torch.empty(2, n, dtype=torch.float64)
-    for rows in torch.arange(n).split(at_once):
+    own, mixed = z.new_empty(2, n, dtype=torch.float64)
+    for rows in torch.arange(n, device=z.device).split(at_once):
         log_q = q.log_prob(z[rows][:, None])
-        own[rows] = log_q[torch.arange(len(rows)), rows].double()
+        own[rows] = log_q.gather(1, rows[:, None])[:, 0].double()
         mixed[rows] = (torch.logsumexp(log_q, 1) - math.log(n)).double()
     log_pz = p.log_prob(z).double()
-    return Surgery(own - log_pz, own - mixed, mixed - log_pz)
+    return Surgery(*(term.cpu() for term in (own - log_pz, own - mixed, mixed - log_pz)))
 
 
 def mutual_information(model: LatentVariableModel, source: Source) -> Tensor:

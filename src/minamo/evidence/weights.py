@@ -186,8 +186,7 @@ def _weigh_batch(
 ) -> Tensor:
     """Fill in what concerns single draws, and return log w [K, B], float64."""
     q, b = model.infer(batch), len(batch.x)
-    log_w = torch.empty(k, b, dtype=torch.float64)
-    j1, j2 = torch.zeros(2, b, dtype=torch.float64)
+    log_w, (j1, j2) = batch.x.new_empty(k, b, dtype=torch.float64), batch.x.new_zeros(2, b, dtype=torch.float64)
     for some, log_w_some, log_px_z, kl in _draws(model, batch, q, rows, k, at_once, seed, fast):
         log_w[some] = log_w_some.double()
         if log_px_z is not None:
@@ -196,14 +195,14 @@ def _weigh_batch(
     own = whole.per_datum
     if own is None or not isinstance(model, LatentVariableModel):
         whole.elbo[rows] = log_w.mean(0)
-        return log_w
+        return log_w.cpu()
     mean, parts, steps = q.mean, kl_per_latent(q, model.prior()), model.posterior.steps
     own.reconstruction[rows], own.kl[rows] = j1, j2
     own.z_mean[rows] = mean.double()
     own.kl_per_latent[rows] = math.nan if parts is None else parts.double()
     own.steps[rows] = 0.0 if steps is None else steps.double()
     whole.elbo[rows] = j1 - j2
-    return log_w
+    return log_w.cpu()
 
 
 def _draws(
@@ -217,13 +216,14 @@ def _draws(
     fast: LogLikelihood | None,
 ) -> Iterator[tuple[slice, Tensor, Tensor | None, Tensor]]:
     """Yield (which draws, log w, log p(x|z), KL), a few draws of all the rows at a time."""
-    noise, other = RowNoise(seed, "weights", range(rows.start, rows.stop)), stream(seed, "weights of", rows.start)
+    noise = RowNoise(seed, "weights", range(rows.start, rows.stop))
+    other = stream(seed, "weights of", rows.start, device=batch.x.device)
     house = isinstance(model, LatentVariableModel)
     p = model.prior() if house else None
     latent_dim, most = q.event_shape[0], max(1, at_once // len(batch.x))
     for start in range(0, k, BLOCK):
         # Whole blocks, always: a stream must be read in the same portions whatever the budget.
-        eps = noise(BLOCK, latent_dim).to(batch.x.dtype)
+        eps = noise(BLOCK, latent_dim).to(batch.x)
         for first, z in zip(range(start, k, most), drawn(q, eps, other)[: k - start].split(most), strict=False):
             some = slice(first, first + len(z))
             if house and p is not None:
@@ -231,7 +231,7 @@ def _draws(
                 draw = Draw(z, log_px_z, q, p)
                 yield some, draw.log_w, draw.log_px_z, draw.kl
             else:
-                yield some, model.log_joint(batch)(z) - q.log_prob(z), None, torch.zeros(())
+                yield some, model.log_joint(batch)(z) - q.log_prob(z), None, z.new_zeros(())
 
 
 def _in_data_units(whole: Weighed, log_det: float, largest: int) -> Weighed:

@@ -40,7 +40,7 @@ class Diagonal(Family):
 
     def nearest(self, p: MultivariateNormal) -> Tensor:
         """Return the parameters of argmin KL(q || p): p's mean, and 1 / the diagonal of p's precision as variance."""
-        eye = torch.eye(self.latent_dim, dtype=p.loc.dtype).expand_as(p.scale_tril)
+        eye = torch.eye(self.latent_dim, dtype=p.loc.dtype, device=p.loc.device).expand_as(p.scale_tril)
         inverse = torch.linalg.solve_triangular(p.scale_tril, eye, upper=False)
         return torch.cat([p.loc, -inverse.square().sum(-2).log()], -1)
 

@@ -30,7 +30,10 @@ class Binomial(Likelihood):
 
     def forward(self, z: Tensor) -> Distribution:
         """Return p(x|z)."""
-        return Independent(Law(self.n, logits=self.net(z), validate_args=False), 1, validate_args=False)
+        logits = self.net(z)
+        # As a number it would be sent to a graphics card at every step.
+        n = logits.new_full((), self.n)
+        return Independent(Law(n, logits=logits, validate_args=False), 1, validate_args=False)
 
     @torch.no_grad()
     def start_from(self, mean: Tensor, var: Tensor) -> None:

@@ -46,12 +46,15 @@ class _Codes(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.logits.softmax(-1) @ torch.arange(self.logits.shape[-1], dtype=self.logits.dtype)
+        return self.logits.softmax(-1) @ self._codes
 
     @property
     def variance(self) -> Tensor:
-        squares = torch.arange(self.logits.shape[-1], dtype=self.logits.dtype) ** 2
-        return self.logits.softmax(-1) @ squares - self.mean**2
+        return self.logits.softmax(-1) @ self._codes**2 - self.mean**2
+
+    @property
+    def _codes(self) -> Tensor:
+        return torch.arange(self.logits.shape[-1], dtype=self.logits.dtype, device=self.logits.device)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = torch.Size()) -> Tensor:  # noqa: B008
         law = Law(logits=self.logits, validate_args=False)

@@ -77,13 +77,14 @@ def to_the_top(family: Family, params: Tensor, log_joint: LogJoint) -> Summit:
     """
     generator = stream(0, "to_the_top")
     params = params.detach().clone()
-    steps = torch.zeros(len(params), dtype=torch.int64)
-    left = torch.full((len(params),), math.inf, dtype=params.dtype)
+    steps = torch.zeros(len(params), dtype=torch.int64, device=params.device)
+    left = params.new_full((len(params),), math.inf)
     largest = torch.full_like(left, RATE)
-    judges = orthogonal(family.latent_dim, params.dtype, generator)
-    going = torch.arange(len(params))
+    one, other = orthogonal(family.latent_dim, params.dtype, generator)
+    judges = one.to(params.device), other.to(params.device)
+    going = torch.arange(len(params), device=params.device)
     for _ in range(ROUNDS):
-        noise = [antithetic(DRAWS, 1, family.latent_dim, params.dtype, generator) for _ in range(ROUND)]
+        noise = [antithetic(DRAWS, 1, family.latent_dim, params, generator) for _ in range(ROUND)]
         if len(going):
             here = of_rows(log_joint, going)
             reached = climb(family, params[going], here, [largest[going] * c for c in COSINE], noise)
@@ -162,9 +163,13 @@ def promise(family: Family, params: Tensor, log_joint: LogJoint, noise: tuple[Te
     return 0.5 * inner(one, other)
 
 
-def antithetic(k: int, n: int, latent_dim: int, dtype: torch.dtype, generator: torch.Generator | None = None) -> Tensor:
-    """Draw standard normal noise [k, n, latent_dim] in pairs eps, -eps: shift and spread then do not mix."""
-    half = torch.randn((k + 1) // 2, n, latent_dim, dtype=dtype, generator=generator)
+def antithetic(k: int, n: int, latent_dim: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw standard normal noise [k, n, latent_dim] in pairs eps, -eps: shift and spread then do not mix.
+
+    It has the type of `like` and lies beside it, wherever the generator draws.
+    """
+    where = like.device if generator is None else generator.device
+    half = torch.randn((k + 1) // 2, n, latent_dim, dtype=like.dtype, generator=generator, device=where).to(like.device)
     return torch.cat([half, -half])[:k]
 
 
@@ -195,7 +200,7 @@ def _direction(family: Family, params: Tensor, log_joint: LogJoint, noise: Tenso
 
 
 def _step(family: Family, params: Tensor, log_joint: LogJoint, rate: float | Tensor, noise: Tensor) -> Tensor:
-    rate = torch.as_tensor(rate, dtype=params.dtype).reshape(-1, 1)
+    rate = rate.reshape(-1, 1) if isinstance(rate, Tensor) else params.new_full((1, 1), rate)
     move = family.direction(*_gradient(family, params, log_joint, noise))
     # Where the width is right the curvature is that of the noise, and even a long step is a Newton step.
     misfit = move.spread.abs() if move.spread.dim() == 2 else move.spread.norm(dim=-1)

@@ -32,7 +32,7 @@ class Exact(Posterior):
         """Return p(z|x) for the rows of `batch`."""
         n, d = len(batch.x), self.latent_dim
         # The gradient of a quadratic is affine: at 0 it is Lambda m, and at a unit vector e_i less by Lambda e_i.
-        at = torch.cat([batch.x.new_zeros(1, d), torch.eye(d, dtype=batch.x.dtype)])
+        at = torch.cat([batch.x.new_zeros(1, d), torch.eye(d, dtype=batch.x.dtype, device=batch.x.device)])
         with torch.enable_grad():
             z = at[:, None].expand(-1, n, -1).clone().requires_grad_()
             (gradient,) = torch.autograd.grad(log_joint(z).sum(), z)

@@ -51,12 +51,12 @@ class PerDatum(Posterior):
         """Return q of every row; in training also improve and store it."""
         if self.training and batch.index is not None:
             return self.family(self._visit(batch.index, log_joint))
-        new = torch.arange(len(batch.x))
+        new = torch.arange(len(batch.x), device=batch.x.device)
         params = self.family.origin().to(batch.x).repeat(len(batch.x), 1)
         if batch.index is not None:
             params = self.table[batch.index].to(batch.x)
             new = torch.nonzero(~self.visited[batch.index])[:, 0]
-        self.steps = torch.zeros(len(params), dtype=torch.int64)
+        self.steps = torch.zeros(len(params), dtype=torch.int64, device=params.device)
         if len(new):
             summit = from_nothing(self.family, len(new), of_rows(log_joint, new), params.dtype)
             params[new], self.steps[new] = summit.params, summit.steps
@@ -64,12 +64,10 @@ class PerDatum(Posterior):
 
     def _visit(self, index: Tensor, log_joint: LogJoint) -> Tensor:
         rows = self.table[index]
-        noise = [
-            antithetic(DRAWS_IN_TRAINING, len(rows), self.family.latent_dim, rows.dtype) for _ in range(self.n_steps)
-        ]
+        noise = [antithetic(DRAWS_IN_TRAINING, len(rows), self.family.latent_dim, rows) for _ in range(self.n_steps)]
         rows = climb(self.family, rows, log_joint, [RATE] * self.n_steps, noise)
         with torch.no_grad():
             self.table.index_copy_(0, index, rows)
             self.visited.index_fill_(0, index, True)
-        self.steps = torch.full((len(rows),), self.n_steps)
+        self.steps = torch.full((len(rows),), self.n_steps, device=rows.device)
         return rows

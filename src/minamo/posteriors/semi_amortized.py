@@ -39,8 +39,8 @@ class SemiAmortized(Amortized):
         """Return q(z|x) after the steps; outside training the noise of the steps is always the same."""
         start = self.params(batch.x)
         n, generator = (len(start), None) if self.training else (1, stream(0, "semi-amortized"))
-        noise = [antithetic(DRAWS, n, self.family.latent_dim, start.dtype, generator) for _ in range(self.n_steps)]
+        noise = [antithetic(DRAWS, n, self.family.latent_dim, start, generator) for _ in range(self.n_steps)]
         end = climb(self.family, start, log_joint, [RATE] * self.n_steps, noise)
-        self.steps = torch.full((len(start),), self.n_steps)
+        self.steps = torch.full((len(start),), self.n_steps, device=start.device)
         # The encoder's graph, at the values after the steps.
         return self.family(start + (end - start).detach())

@@ -2,6 +2,10 @@
 
 from minamo.training.compiled import compiled_sizes as compiled_sizes
 from minamo.training.convergence import Plateau as Plateau
+from minamo.training.device import check_device as check_device
+from minamo.training.device import computing_on as computing_on
+from minamo.training.device import device_for as device_for
+from minamo.training.device import device_or_cpu as device_or_cpu
 from minamo.training.engine import COMPILE as COMPILE
 from minamo.training.engine import PRECISIONS as PRECISIONS
 from minamo.training.engine import Engine as Engine

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
@@ -16,14 +18,17 @@ class Adam:
 
     Args:
         model: its parameters that take a gradient are moved, in place.
+        clip: the largest norm of all gradients together; a longer one is shortened to it, the direction stays. None
+            takes gradients as they are.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, clip: float | None = None):
+        self.clip = clip
         # Numbered as in the model, the parameters that are held included: checkpoints name them so.
         self.learned = {i: p for i, p in enumerate(model.parameters()) if p.requires_grad}
         self.first = [torch.zeros_like(p, requires_grad=False) for p in self.learned.values()]
         self.second = [torch.zeros_like(p, requires_grad=False) for p in self.learned.values()]
-        self.steps = [torch.zeros(()) for _ in self.learned]
+        self.steps = [torch.zeros((), device=p.device) for p in self.learned.values()]
 
     @property
     def weights(self) -> list[Tensor]:
@@ -32,7 +37,7 @@ class Adam:
 
     def step(self, rate: float) -> None:
         """Move every weight along its `.grad`, at this learning rate."""
-        grads = [p.grad for p in self.learned.values()]
+        grads = self.clipped([p.grad for p in self.learned.values()])
         some = [i for i, grad in enumerate(grads) if grad is not None]
         weights = self.weights
         adam(
@@ -52,11 +57,20 @@ class Adam:
             maximize=False,
         )
 
+    def clipped(self, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The gradients, all shortened by the same factor where together they are longer than `clip`."""
+        if self.clip is None:
+            return list(grads)
+        norm = torch.stack([grad.square().sum() for grad in grads if grad is not None]).sum().sqrt()
+        factor = (self.clip / norm).clamp_max(1.0)
+        return [None if grad is None else grad * factor for grad in grads]
+
     def corrections(self, rates: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """For each of the next steps, at these rates: rate / (1 - b1^t), and 1 / sqrt(1 - b2^t); see `moved`."""
         t = float(self.steps[0]) + torch.arange(1, len(rates) + 1, dtype=torch.float64)
         roots = (1 - BETA_2**t).rsqrt()
-        return (rates / (1 - BETA_1**t)).float().unbind(), roots.float().unbind()
+        device = self.steps[0].device
+        return (rates / (1 - BETA_1**t)).float().to(device).unbind(), roots.float().to(device).unbind()
 
     def count(self, n: int) -> None:
         """Note n steps that were taken by `moved`."""

@@ -25,6 +25,8 @@ from minamo.data import Rows
 from minamo.model import LatentVariableModel
 from minamo.randomness import drawing_from, stream
 from minamo.training.adam import Adam, moved
+from minamo.training.captured import Captured
+from minamo.training.device import CPU
 from minamo.training.precision import shorten, takes_shadow
 from minamo.training.step import EagerStep, Objective
 
@@ -36,10 +38,12 @@ SETTINGS = {
     "size_asserts": False,  # shapes never change here
     "alignment_asserts": False,
 }
+ON_A_CARD = ("fallback_random", "size_asserts", "alignment_asserts")
+"""Of these, what is in force where the step runs on a graphics card."""
 FEW_STEPS = 50
 """In epochs of fewer steps the last batch, smaller than the others, gets a graph of its own; else it is run eagerly."""
 
-CLOSE = {"float32": 1e-3, "bf16": 1e-2}
+CLOSE = {"float32": 1e-3, "tf32": 1e-2, "bf16": 1e-2}
 """Difference, relative to the largest value of a tensor, that is put down to rounding when compiled code is compared
 with what it was compiled from; near a boundary a value is rounded to bf16 to the other side."""
 
@@ -64,8 +68,8 @@ class CompiledStep:
     Args:
         model, rows, adam, objective: as for `EagerStep`.
         size: rows in a batch.
-        precision: of the large matrix products, "float32" or "bf16". For bf16 the step keeps a copy of the weights in
-            that precision, renewed with every step; the weights themselves stay float32.
+        precision: of the large matrix products, "float32", "tf32" or "bf16". For bf16 the step keeps a copy of the
+            weights in that precision, renewed with every step; the weights themselves stay float32.
         draws: of z for every row.
     """
 
@@ -93,11 +97,14 @@ class CompiledStep:
 
     def begin(self, rates: Tensor, kl_weights: Tensor) -> None:
         """Compute Adam's corrections for the steps of an epoch, and note where every tensor lies."""
-        self.numbers = list(zip(*self.adam.corrections(rates), kl_weights.unbind(), strict=True))
+        weights = kl_weights.to(self.rows.device).unbind()
+        self.numbers = list(zip(*self.adam.corrections(rates), weights, strict=True))
         self.plain_rates, self.kl_weights = rates, kl_weights
         self.taken = self.counted = 0
         self._renew()
         self.held = self._inputs()
+        recorded = [graph for graph in self.graphs.values() if isinstance(graph, Captured)]
+        assert all(graph.holds(self.held) for graph in recorded), "weights or moments have moved in memory"
 
     def __call__(self, places: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """See `Step`."""
@@ -139,13 +146,15 @@ class CompiledStep:
 
     def _compiled(self, n: int) -> Callable[..., tuple[Tensor, Tensor]]:
         """Trace the step for batches of n rows, and compile the trace."""
-        with drawing_from(stream(0, "compare")):
-            noise = torch.randn(self.draws, n, self.model.prior.latent_dim)
-            drawn, of = self.rows.drawn(torch.arange(n))
+        device = self.rows.device
+        with drawing_from(stream(0, "compare", device=device)):
+            noise = torch.randn(self.draws, n, self.model.prior.latent_dim, device=device)
+            drawn, of = self.rows.drawn(torch.arange(n, device=device))
         # No tensor twice: the compiler would take the two for one ever after.
-        numbers = [torch.tensor(1e-3), torch.tensor(2.0), torch.tensor(0.5)]
-        inputs = [*self._inputs(), drawn, *_some(of), noise, *numbers]
-        with torch.no_grad(), compiler_settings():
+        numbers = [torch.tensor(value, device=device) for value in (1e-3, 2.0, 0.5)]
+        held, given = self._inputs(), [drawn, *_some(of), noise, *numbers]
+        inputs = [*held, *given]
+        with torch.no_grad(), compiler_settings(device):
             from torch.fx.experimental.proxy_tensor import make_fx
 
             graph = make_fx(self._step, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
@@ -155,6 +164,9 @@ class CompiledStep:
             graph.recompile()
             compiled = compile_graph(graph, inputs)
         self._compare(graph, compiled, inputs)
+        if device.type == "cuda":
+            with torch.no_grad():
+                compiled = Captured(compiled, held, given)
         # What the posterior noted about itself meanwhile is of no row of the data.
         self.model.posterior.steps = None
         return compiled
@@ -177,7 +189,7 @@ class CompiledStep:
             for second in own[2 * k : 3 * k]:
                 # With no moments yet Adam's step is the sign of the gradient, in which any rounding shows.
                 second.fill_(1.0)
-            with drawing_from(stream(0, "compare")), torch.no_grad():
+            with drawing_from(stream(0, "compare", device=self.rows.device)), torch.no_grad():
                 found.append([*step(*own), *own[:changed]])
         for right, got in zip(*found, strict=True):
             right, got = right.double(), got.double()
@@ -204,7 +216,7 @@ class CompiledStep:
             tensors = dict(zip(names, (*leaves, *inputs[3 * k : 3 * k + m]), strict=True))
             j1, j2, grads = functional_call(Calling(self.model, body), tensors, ())
         with torch.no_grad():
-            for weight, grad, a, b in zip(weights, grads, first, second, strict=True):
+            for weight, grad, a, b in zip(weights, self.adam.clipped(grads), first, second, strict=True):
                 if grad is not None:
                     moved(weight, grad, a, b, rate, root)
             for i, shadow in zip(self.shadowed, shadows, strict=True):
@@ -281,8 +293,9 @@ class Calling(nn.Module):
 
 
 @contextmanager
-def compiler_settings() -> Iterator[None]:
+def compiler_settings(device: torch.device = CPU) -> Iterator[None]:
     """SETTINGS in force; compiled code kept for the next run."""
+    settings = SETTINGS if device == CPU else {name: SETTINGS[name] for name in ON_A_CARD}
     # Before the compiler is imported, which settles its folder then.
     named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minamo" / "compiled"
@@ -291,7 +304,7 @@ def compiler_settings() -> Iterator[None]:
     from torch._inductor import config
 
     try:
-        with config.patch(SETTINGS), warnings.catch_warnings():
+        with config.patch(settings), warnings.catch_warnings():
             # torch's compiler warns of its own deprecated functions.
             warnings.simplefilter("ignore", FutureWarning)
             yield

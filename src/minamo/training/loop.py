@@ -21,6 +21,7 @@ from minamo.objectives import sticking_the_landing
 from minamo.randomness import drawing_from, stream
 from minamo.training.adam import Adam
 from minamo.training.compiled import CompiledStep
+from minamo.training.device import computing_on, wait_for
 from minamo.training.judge import ELBO, Judge
 from minamo.training.state import Settings, State, copied
 from minamo.training.step import EagerStep, Objective, Step
@@ -69,7 +70,7 @@ def train(
     Raises:
         TrainingError: the bound was not finite a second time; the last state yielded is intact.
     """
-    adam = Adam(model)
+    adam = Adam(model, settings.clip)
     if state is None:
         state = State.beginning(model, settings, watch_name)
     if not state.epoch:
@@ -84,13 +85,14 @@ def train(
     state.put_back(model, average, adam)
     if settings.fitted and not state.epoch:
         state = _judged(state, _watch(average, watched, settings.seed, judge.k), judge)
-    step, note = _step(model, rows, adam, objective, settings)
+    with computing_on(rows.device, settings.engine.precision):
+        step, note = _step(model, rows, adam, objective, settings)
     try:
         while state.stopped is None and state.epoch < settings.max_epochs:
             result = _epoch(model, average, step, rows, watched, settings, state.epoch + 1, state.learning_rate, judge)
-            problem = result.problem(model)
-            if problem:
-                state, note = _recover(state, problem)
+            problem, fallen = result.problem(model), result.fallen(state, settings.schedule.warmup)
+            if problem or fallen:
+                state, note = _recover(state, problem, fallen)
                 state.put_back(model, average, adam)
                 continue
             rate = state.learning_rate
@@ -147,6 +149,28 @@ class _Result(NamedTuple):
             return f"the weights are not finite after epoch {self.epoch}"
         return None
 
+    @property
+    def floor(self) -> tuple[float, float] | None:
+        """Five standard errors below the means of this epoch, of the training rows and of what judges."""
+        if self.judged is None or len(self.judged) < 2:
+            return None
+        of = ((self.j1 - self.j2).double(), self.judged.double())
+        training, judging = (float(each.mean() - 5 * each.std() / len(each) ** 0.5) for each in of)
+        return training, judging
+
+    def fallen(self, state: State, warmup: int) -> str | None:
+        """Say so if this epoch is worse than the first by all accounts: finite, but lost.
+
+        Held-out rows alone may fall like that where a model overfits, and the bound alone where something else is
+        maximized.
+        """
+        if state.floor is None or self.judged is None or self.epoch <= warmup:
+            return None
+        found = (self.j1 - self.j2).double().mean().item(), self.judged.double().mean().item()
+        if found[0] > state.floor[0] or found[1] > state.floor[1]:
+            return None
+        return f"epoch {self.epoch} fell below the first one, to {found[0] + self.log_det:.4g} nats per datum"
+
     def record(self, state: State, watch_name: str) -> dict[str, float]:
         """The line of the log: exact means over all rows, nats per datum in data units."""
         j1 = self.j1.double().mean().item() + self.log_det
@@ -197,11 +221,14 @@ def _epoch(
     n, size = len(rows), settings.batch_size
     n_steps = math.ceil(n / size)
     before, followed = (epoch - 1) * n_steps, 0
-    j1, j2 = torch.empty(2, n)
-    with drawing_from(stream(settings.seed, "epoch", epoch)):
+    j1, j2 = torch.empty(2, n, device=rows.device)
+    with (
+        computing_on(rows.device, settings.engine.precision),
+        drawing_from(stream(settings.seed, "epoch", epoch, device=rows.device)),
+    ):
         schedule = settings.schedule
         step.begin(rate * schedule.rates(epoch, n_steps), schedule.kl_weights(epoch, n_steps))
-        for i, (places, noise) in enumerate(_batches(n, size, settings.draws, model.prior.latent_dim)):
+        for i, (places, noise) in enumerate(_batches(n, size, settings.draws, model.prior.latent_dim, rows.device)):
             # Copied: what a compiled step returns lies in a block with all that it has passed on.
             some = slice(i * size, (i + 1) * size)
             j1[some], j2[some] = step(places, noise)
@@ -209,17 +236,18 @@ def _epoch(
                 _follow(means, weights, before + i, i + 1 - followed)
                 followed = i + 1
         step.end()
+    wait_for(rows.device)
     seconds = time.perf_counter() - started
     seen = _watch(average, watched, settings.seed, judge.k)
     judged = None if seen is None else judge.of(seen)
     return _Result(epoch, j1, j2, size, rows.log_det, seen, judged, seconds)
 
 
-def _batches(n: int, size: int, k: int, latent_dim: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(n: int, size: int, k: int, latent_dim: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Every place once, in random order, with noise [K, B, latent_dim], drawn for many steps at a time."""
     most = size * max(1, NOISE_AT_ONCE // (size * k * latent_dim))
-    for block in torch.randperm(n).split(most):
-        noise = torch.randn(k, len(block), latent_dim)
+    for block in torch.randperm(n, device=device).split(most):
+        noise = torch.randn(k, len(block), latent_dim, device=device)
         # A compiled step takes its inputs as they lie: in one piece.
         yield from zip(block.split(size), (some.contiguous() for some in noise.split(size, 1)), strict=True)
 
@@ -235,7 +263,7 @@ def _watch(model: LatentVariableModel, watched: Rows | None, seed: int, k: int) 
     """The same rows with the same noise after every epoch, so that epochs can be compared in pairs."""
     if watched is None:
         return None
-    with drawing_from(stream(seed, "watch")):
+    with computing_on(watched.device), drawing_from(stream(seed, "watch", device=watched.device)):
         return evaluate(model, watched, k)
 
 
@@ -252,7 +280,8 @@ def _advance(
     learned = {name for name, _ in model.named_parameters()}
     # What is shared is copied once.
     mean = {k: v.clone() if k in learned else weights[k] for k, v in average.state_dict().items()}
-    state = replace(state, epoch=result.epoch, weights=weights, average=mean, moments=adam.tensors())
+    floor = state.floor if state.epoch else result.floor
+    state = replace(state, epoch=result.epoch, weights=weights, average=mean, moments=adam.tensors(), floor=floor)
     if result.judged is None:
         state = replace(state, best=mean, best_epoch=result.epoch)
     else:
@@ -271,13 +300,17 @@ def _advance(
     return state
 
 
-def _recover(state: State, problem: str) -> tuple[State, str]:
-    """Go back to the last good state with a smaller step, once; and say so."""
+def _recover(state: State, problem: str | None, fallen: str | None) -> tuple[State, str]:
+    """Go back to the last good state with a smaller step, once; and say so. After a fall that is the best state."""
     if state.recovered:
         raise TrainingError(
-            f"{problem}, and had happened before: training stopped, the best weights are those of epoch "
+            f"{problem or fallen}, and had happened before: training stopped, the best weights are those of epoch "
             f"{state.best_epoch}; try a smaller learning rate, or look for extreme values in the data"
         )
     smaller = state.learning_rate * DROP
-    note = f"{problem}; back to epoch {state.epoch} with learning rate {smaller:g}"
+    back = state.epoch
+    if not problem:
+        # What made it fall is in the moments, too.
+        back, state = state.best_epoch, replace(state, weights=state.best, average=state.best, moments={})
+    note = f"{problem or fallen}; back to epoch {back} with learning rate {smaller:g}"
     return replace(state, recovered=True, learning_rate=smaller), note

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from minamo.nets import Convolution
+from minamo.training.device import CPU, computing_on, wait_for
 
 LEAST = 64
 """A product with a smaller size than this, of latents or of a small batch, stays in float32: little is to be gained."""
@@ -141,37 +142,45 @@ class Products:
         """Floating-point operations for one row, forward and backward."""
         return 6 * (sum(map(math.prod, self.matrices)) + 9 * sum(map(math.prod, self.convolutions)))
 
-    def timed(self, batch_size: int) -> list[tuple[Callable[[], object], Callable[[], object]]]:
+    def timed(
+        self, batch_size: int, device: torch.device = CPU
+    ) -> list[tuple[Callable[[], object], Callable[[], object]]]:
         """All of them for some rows: as they are, and as they are where the large ones are in bf16."""
-        pairs = []
+        pairs, ones = [], partial(torch.ones, device=device)
         for n_out, n_in in self.matrices:
-            factors = torch.ones(batch_size, n_in), torch.ones(batch_size, n_out), torch.ones(n_out, n_in)
+            factors = ones(batch_size, n_in), ones(batch_size, n_out), ones(n_out, n_in)
             short = tuple(f.bfloat16() for f in factors) if min(batch_size, n_out, n_in) >= LEAST else factors
             pairs.append((partial(_multiply, *factors), partial(_multiply, *short)))
         for n_out, n_in, places in self.convolutions:
             side = max(1, round(places**0.5))
-            image, weight = torch.ones(batch_size, n_in, side, side), torch.ones(n_out, n_in, 3, 3)
+            image, weight = ones(batch_size, n_in, side, side), ones(n_out, n_in, 3, 3)
             image = image.contiguous(memory_format=torch.channels_last)
             short = (image.bfloat16(), weight.bfloat16()) if _is_large(weight) else (image, weight)
             pairs.append((partial(_convolve, image, weight), partial(_convolve, *short)))
         return pairs
 
 
-def gain(products: Products, batch_size: int, seconds: float = 1.0) -> float:
+def gain(products: Products, batch_size: int, seconds: float = 1.0, device: torch.device = CPU) -> float:
     """How many times as fast the products of a step are where the large ones are in bf16.
 
     Where a processor has no kernels for such convolutions they take seconds each: one is tried on two rows first, and
     all are timed only if it is not ten times as slow.
     """
     large = tuple(c for c in products.convolutions if min(c[:2]) >= LEAST_CHANNELS)
-    if large:
+    if large and device == CPU:
         ((plain, short),) = Products((), large[:1]).timed(2)
         if (tried := _fastest([(plain, short)], 3)) < 0.1:
             return tried
-    return _fastest(products.timed(batch_size), 5, seconds)
+    with computing_on(device):
+        return _fastest(products.timed(batch_size, device), 5, seconds, device)
 
 
-def _fastest(pairs: list[tuple[Callable[[], object], Callable[[], object]]], least: int, seconds: float = 0) -> float:
+def _fastest(
+    pairs: list[tuple[Callable[[], object], Callable[[], object]]],
+    least: int,
+    seconds: float = 0,
+    device: torch.device = CPU,
+) -> float:
     """Time of the first of each pair, together, over that of the second.
 
     The fastest of each: whatever else the machine does makes products slower, never faster.
@@ -179,15 +188,17 @@ def _fastest(pairs: list[tuple[Callable[[], object], Callable[[], object]]], lea
     times: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
-        times.append((_seconds([a for a, _ in pairs]), _seconds([b for _, b in pairs])))
+        times.append((_seconds([a for a, _ in pairs], device), _seconds([b for _, b in pairs], device)))
     plain, short = (min(found) for found in zip(*times, strict=True))
     return plain / short
 
 
-def _seconds(calls: list[Callable[[], object]]) -> float:
+def _seconds(calls: list[Callable[[], object]], device: torch.device) -> float:
+    wait_for(device)
     started = time.perf_counter()
     for call in calls:
         call()
+    wait_for(device)
     return time.perf_counter() - started
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ class Settings:
     schedule: Schedule = field(default_factory=Schedule)
     engine: Engine = field(default_factory=Engine)
     """How steps are run."""
+    clip: float | None = None
+    """The largest norm of the gradient of a step."""
     fitted: bool = False
     """The weights to begin with are those of a fit: judged as epoch 0, they are kept unless an epoch is better."""
 
@@ -60,6 +63,8 @@ class State:
     """How often the learning rate has fallen."""
     recovered: bool = False
     """Whether training has already gone back once from a non-finite bound."""
+    floor: Sequence[float] | None = None
+    """What the first epoch came to, of the training rows and of what judges: who falls below both has diverged."""
     stopped: str | None = None
     """Why training ended, or None."""
     record: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +91,7 @@ class State:
             "learning_rate",
             "drops",
             "recovered",
+            "floor",
             "stopped",
             "record",
         )

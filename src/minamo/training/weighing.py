@@ -18,6 +18,7 @@ from minamo.likelihoods import Likelihood
 from minamo.model import LatentVariableModel
 from minamo.randomness import drawing_from, stream
 from minamo.training.compiled import Calling, compile_graph, compiler, compiler_settings
+from minamo.training.device import CPU
 from minamo.training.precision import Products, gain, shorten, takes_shadow
 
 WORTH_COMPILING = 2e12
@@ -109,7 +110,7 @@ def fastest(
     # A third of what forward and backward take.
     work = len(rows) * k * products.work / 3
     needed = 8 * LIVE * widest(model, rows.n_columns) * ROWS * BLOCK
-    if work < WORTH_COMPILING or compiler() is None or needed > memory // 2:
+    if rows.device != CPU or work < WORTH_COMPILING or compiler() is None or needed > memory // 2:
         return None, "float32"
     some = rows.spread(JUDGED_ROWS)
     for precision in ["bf16"] * (gain(products, ROWS * BLOCK) > CLEARLY) + ["float32"]:
