@@ -52,6 +52,27 @@ def test_evidence_is_the_same_and_says_how_it_was_computed(vae, monkeypatch):
     assert fast.to_json()["arithmetic"] == fast.arithmetic
 
 
+def test_a_small_tile_gives_what_a_large_one_gives(vae):
+    law, x, z = vae.model_.likelihood, torch.from_numpy(X[:ROWS]).float(), noise(BLOCK, ROWS)
+    large, small = (CompiledLikelihood(law, 70, 8, "float32", draws)(x, z) for draws in (BLOCK, 5))
+    assert small.shape == (BLOCK, ROWS)
+    assert (small - large).abs().max() < 2e-4
+
+
+@pytest.mark.slow
+def test_convolutions_are_compiled_too_and_judged_by_fewer_draws(monkeypatch):
+    """Wide layers are decoded draw by draw; float64 convolutions would take longer than all the work."""
+    x = np.random.default_rng(0).integers(0, 256, (100, 28, 28)).astype(np.uint8)
+    vae = VAE(8, net="residual-conv", hidden=(16, 16), binarize="fixed", max_epochs=1, patience=None, compile="off")
+    vae.fit(x)
+    eager = vae.evidence(x, 200)
+    monkeypatch.setattr(weighing, "WORTH_COMPILING", 0.0)
+    monkeypatch.setattr(weighing, "JUDGED_WORK", 1e9)
+    fast = vae.evidence(x, 200)
+    assert fast.arithmetic.endswith(" nats against float64 on 32 rows, 32 draws")
+    assert fast.iwae.value == pytest.approx(eager.iwae.value, abs=weighing.WITHIN)
+
+
 def test_products_that_are_off_are_not_taken(vae, monkeypatch):
     monkeypatch.setattr(weighing, "WORTH_COMPILING", 0.0)
     monkeypatch.setattr(weighing, "WITHIN", -1.0)
@@ -60,7 +81,7 @@ def test_products_that_are_off_are_not_taken(vae, monkeypatch):
 
 def test_what_cannot_be_compiled_is_done_without(vae, monkeypatch):
     monkeypatch.setattr(weighing, "WORTH_COMPILING", 0.0)
-    assert fastest(vae.model_, vae.rows(X), 100, memory=10_000_000)[0] is None  # a full tile would not fit
+    assert fastest(vae.model_, vae.rows(X), 100, memory=500_000)[0] is None  # 64 rows would not fit
 
     def fails(*_: object) -> None:
         raise RuntimeError("no such compiler\nand more")

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from minamo.batch import Batch
 from minamo.data import Rows
 from minamo.evidence import weigh
-from minamo.evidence.judged import LIVE, MEMORY, widest
+from minamo.evidence.judged import LIVE, MEMORY, NUMBERS_AT_ONCE, widest
 from minamo.evidence.weights import BLOCK, ROWS
 from minamo.likelihoods import Likelihood
 from minamo.model import LatentVariableModel
@@ -28,27 +28,30 @@ CLEARLY = 1.2
 WITHIN = 0.01
 """Nats by which the mean of a bound may be off where products are in bf16."""
 JUDGED_ROWS = 32
-"""Rows on which that error is measured, in float64 with the same noise."""
+"""Rows on which that error is measured, in float64 with the same noise..."""
+JUDGED_WORK = 2e11
+"""...and operations that this may take: some ten seconds."""
 
 
 class CompiledLikelihood:
-    """log p(x|z) [K, B] from x [B, D] and z [K, B, latent_dim], compiled for 32 draws of 64 rows.
+    """log p(x|z) [K, B] from x [B, D] and z [K, B, latent_dim], compiled for a few draws of 64 rows.
 
-    The likelihood's own functions are traced once. A tile that is not full is filled up with repetitions, whose
-    numbers are dropped.
+    The likelihood's own functions are traced once. More draws are done one tile after the other, and a tile that is not
+    full is filled up with repetitions, whose numbers are dropped.
 
     Args:
         likelihood: held fixed; float32.
         n_columns: D.
         latent_dim: width of z.
         precision: of the large products, "float32" or "bf16".
+        draws: in a tile.
 
     Raises:
         RuntimeError: compiled, it gives other numbers than uncompiled.
     """
 
-    def __init__(self, likelihood: Likelihood, n_columns: int, latent_dim: int, precision: str):
-        self.likelihood = likelihood
+    def __init__(self, likelihood: Likelihood, n_columns: int, latent_dim: int, precision: str, draws: int = BLOCK):
+        self.likelihood, self.draws = likelihood, draws
         self.names = [
             f"model.{name}" for name in (*dict(likelihood.named_parameters()), *dict(likelihood.named_buffers()))
         ]
@@ -57,7 +60,7 @@ class CompiledLikelihood:
         short = [i for i, w in enumerate(self.weights) if precision == "bf16" and takes_shadow(w)]
         self.weights += [self.weights[i].bfloat16() for i in short]
         with drawing_from(stream(0, "compare")):
-            x, z = torch.randn(ROWS, n_columns).gt(0).float(), torch.randn(BLOCK, ROWS, latent_dim)
+            x, z = torch.randn(ROWS, n_columns).gt(0).float(), torch.randn(draws, ROWS, latent_dim)
         with torch.no_grad(), compiler_settings():
             from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -74,14 +77,18 @@ class CompiledLikelihood:
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z), [K, B]."""
-        k, b = z.shape[:2]
+        b = z.shape[1]
         if b < ROWS:
             x = torch.cat([x, x[-1:].expand(ROWS - b, -1)])
             z = torch.cat([z, z[:, -1:].expand(-1, ROWS - b, -1)], 1)
-        if k < BLOCK:
-            z = torch.cat([z, z[-1:].expand(BLOCK - k, -1, -1)])
+        return torch.cat([self._tile(x.contiguous(), some) for some in z.split(self.draws)])[:, :b]
+
+    def _tile(self, x: Tensor, z: Tensor) -> Tensor:
+        k = len(z)
+        if k < self.draws:
+            z = torch.cat([z, z[-1:].expand(self.draws - k, -1, -1)])
         with torch.no_grad():
-            return self.graph(*self.weights, x.contiguous(), z.contiguous())[0][:k, :b]
+            return self.graph(*self.weights, x, z.contiguous())[0][:k]
 
     def _log_prob(self, *inputs: Tensor) -> tuple[Tensor]:
         """The function that is traced: everything it touches is among its inputs."""
@@ -96,8 +103,8 @@ def fastest(
 ) -> tuple[CompiledLikelihood | None, str]:
     """Return a compiled log p(x|z) if the work repays compiling, else None; and in words what was chosen.
 
-    Large products are in bf16 where the processor is faster at them and the mean IWAE-k of 32 rows is within 0.01
-    nats of that in float64, from the same draws.
+    Large products are in bf16 where the processor is faster at them and the mean bound of 32 rows is within 0.01 nats
+    of that in float64, from the same draws: k of them, or as many as convolutions in float64 have time for.
 
     Args:
         model: of minamo's, float32.
@@ -109,19 +116,22 @@ def fastest(
     products = Products.of(model.likelihood)
     # A third of what forward and backward take.
     work = len(rows) * k * products.work / 3
-    needed = 8 * LIVE * widest(model, rows.n_columns) * ROWS * BLOCK
+    # What is decoded at one time must stay near the processor: of images that pass through wide layers, one draw.
+    tile = max(1, min(BLOCK, NUMBERS_AT_ONCE // widest(model, rows.n_columns) // ROWS))
+    needed = 8 * LIVE * widest(model, rows.n_columns) * ROWS * tile
     if rows.device != CPU or work < WORTH_COMPILING or compiler() is None or needed > memory // 2:
         return None, "float32"
-    some = rows.spread(JUDGED_ROWS)
-    for precision in ["bf16"] * (gain(products, ROWS * BLOCK) > CLEARLY) + ["float32"]:
+    some, judged = rows.spread(JUDGED_ROWS), min(k, max(BLOCK, int(3 * JUDGED_WORK / JUDGED_ROWS / products.work)))
+    for precision in ["bf16"] * (gain(products, ROWS * tile) > CLEARLY) + ["float32"]:
         try:
-            found = CompiledLikelihood(model.likelihood, rows.n_columns, model.prior.latent_dim, precision)
+            found = CompiledLikelihood(model.likelihood, rows.n_columns, model.prior.latent_dim, precision, tile)
         except Exception as error:  # whatever a compiler may raise: the work is done without it
             return None, f"float32, uncompiled ({str(error).splitlines()[0][:80]})"
-        exact = weigh(copy.deepcopy(model).double(), _Doubled(some), [k], seed=seed, memory=memory).bounds[0]
-        off = float((weigh(model, some, [k], seed=seed, memory=memory, log_px_z=found).bounds[0] - exact).mean())
+        exact = weigh(copy.deepcopy(model).double(), _Doubled(some), [judged], seed=seed, memory=memory).bounds[0]
+        off = float((weigh(model, some, [judged], seed=seed, memory=memory, log_px_z=found).bounds[0] - exact).mean())
         if abs(off) <= WITHIN:
-            return found, f"{precision} products, {off:+.4f} nats against float64 on {len(some)} rows"
+            of = "" if judged == k else f", {judged} draws"
+            return found, f"{precision} products, {off:+.4f} nats against float64 on {len(some)} rows{of}"
     return None, "float32"
 
 
