@@ -22,7 +22,7 @@ from recipes.training import fitted, judged
 def main() -> None:
     """Train, judge."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--save", help="a file for the fitted model")
     options = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
         net="residual-conv",
         hidden=(32, 64),
         batch_size=128,
-        learning_rate=2e-3,
+        clip=5000.0,
         validation=10_000,
         schedule="cosine",
         warmup=options.epochs // 10,
