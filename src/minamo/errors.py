@@ -5,7 +5,7 @@
     │   └── SupportError              a value lies where the likelihood gives no probability
     ├── ConfigError    (ValueError)   an option or a parameter has an impossible value
     ├── RunError       (OSError)      a run directory or a model file cannot be read or written
-    ├── TrainingError  (ArithmeticError)  training met a non-finite bound and could not go on
+    ├── TrainingError  (ArithmeticError)  training met a bound that is not finite, or lost, and could not go on
     └── EvidenceError  (ArithmeticError)  a measured number cannot be true
 
 A message is one line: what was expected, what arrived, what to do. The command line prints it on
@@ -39,7 +39,7 @@ class RunError(MinamoError, OSError):
 
 
 class TrainingError(MinamoError, ArithmeticError):
-    """Training met a non-finite bound twice and stopped; what was saved is intact."""
+    """Training met a bound that is not finite, or lost, twice and stopped; what was saved is intact."""
 
 
 class EvidenceError(MinamoError, ArithmeticError):

@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -317,15 +317,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Train `plan`, yielding the state after every epoch; see `minamo.training.train`."""
         last, (objective, judge) = state, words.objective(self.objective, self.get_params())
         device = device_for(self.device)
-        watched = plan.watched and plan.watched.on(device)
         how = plan.settings, state, plan.watch_name, objective, judge
-        running = train(plan.model.to(device), plan.rows.on(device), watched, *how)
         try:
-            for last in running:
-                yield last
+            watched = None if plan.watched is None else plan.watched.on(device)
+            with closing(train(plan.model.to(device), plan.rows.on(device), watched, *how)) as running:
+                for last in running:
+                    yield last
         finally:
             # Interrupted or failed, the model has the best weights so far all the same.
-            running.close()
             plan.model.cpu()
             if last is not None:
                 self._adopt({**plan.description, "stopped": last.stopped, "epochs": last.epoch}, plan.model)

@@ -169,6 +169,7 @@ def _reopen(
     from minamo.estimator import VAE
     from minamo.plan import going_on, with_prior_alone
     from minamo.run import Run
+    from minamo.training import device_or_cpu
 
     run = Run.open(output)
     stored = run.config
@@ -198,8 +199,8 @@ def _reopen(
         then, now = stored["threads"], torch.get_num_threads()
         print(f"note: begun with {then} threads, going on with {now}: equal in law, not to the bit", file=sys.stderr)
     then, now = params.get("device", "cpu"), plan.description["params"]["device"]
-    if then != now:
-        print(f"note: begun on device {then}, going on on {now}: equal in law, not to the bit", file=sys.stderr)
+    if device_or_cpu(then) != device_or_cpu(now):
+        print(f"note: begun with device {then}, going on with {now}: equal in law, not to the bit", file=sys.stderr)
     return run, vae, plan, state
 
 
