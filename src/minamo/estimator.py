@@ -569,7 +569,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     ) -> Gaps:
         """Split log p - ELBO on X into approximation and amortization gap, rung by rung; see `minamo.evidence.gaps`."""
         with drawing_from(stream(self.seed_ if seed is None else seed, "gaps")):
-            return gaps(self.model_, self.rows(X), k, progress=progress)
+            return gaps(self._resting(), self.rows(X), k, progress=progress)
 
     def seen(self, X: Any) -> np.ndarray:
         """Return X as the model sees it, in data units [N, D]: after binarization, where there is any."""

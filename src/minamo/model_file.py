@@ -15,9 +15,10 @@ from torch import Tensor
 from minamo.errors import RunError, one_line
 from minamo.files import write_atomically
 
-FORMAT = 2
+FORMAT = 3
 """Raised when an older minamo could no longer read what this one writes. 2: sub-pixels side by side in convolutional
-decoders, parameters of objectives, and epochs judged by them."""
+decoders, parameters of objectives, and epochs judged by them. 3: what a run came to in its first epoch; log scales of a
+logistic likelihood have a floor, which an older file's are read with, too."""
 GROWS = re.compile(r"(.*\bstages\.\d+\.1\.)conv(\.weight|\.bias)")
 """What a convolutional decoder of format 1 called the convolution to sub-pixels."""
 
@@ -43,7 +44,7 @@ def read(path: str | Path, kind: str, parameters: Sequence[str] = ()) -> tuple[d
         RunError: the file is missing, damaged, of another kind, or of a newer format.
     """
     tensors, header = _read(Path(path), kind, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return (of_format_1(tensors, parameters) if header["format"] < FORMAT else tensors), header
+    return (of_format_1(tensors, parameters) if header["format"] < 2 else tensors), header
 
 
 def read_header(path: str | Path, kind: str) -> dict[str, Any]:

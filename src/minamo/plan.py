@@ -127,6 +127,7 @@ def make_plan(
     watched = _watched(everything, data.part, train_index, held_out, most, seed) if judged else None
     settings, engine_said = _settings(params, model, len(train_index), seed, engine)
     description["engine"] = {**asdict(settings.engine), "said": engine_said}
+    description["device"] = str(device_for(params["device"]))
     scale = f", scale {params['scale']}" if chosen == "normal" else ""
     description["notes"] = [
         f"data {data.name}: {len(data)} rows of {data.schema.n_columns}, {len(held_out)} held out for validation",
@@ -155,11 +156,11 @@ def _settings(
     if patience is not None:
         patience = max(patience, math.ceil(PATIENT_STEPS / steps))
         least = min(most, max(LIKELY_EPOCHS, 1 + (1 + DROPS) * patience))
+    device = device_for(params["device"])
     rate = params["learning_rate"] or LEARNING_RATES.get(params["net"], LEARNING_RATE)
     if engine is None:
         ahead, graphs = least * steps, len(compiled_sizes(n_rows, size))
         decoded = size * params["draws"]
-        device = device_for(params["device"])
         chosen, said = choose_engine(model, params["compile"], params["precision"], decoded, ahead, graphs, device)
         said += "" if device.type == "cpu" else f", on {torch.cuda.get_device_name(device)}"
     else:

@@ -177,7 +177,7 @@ def test_runs_and_models(fitted, tmp_path, capsys):
     whole = model.read_bytes()
     model.write_bytes(whole[: len(whole) // 2])
     refused(capsys, ["sample", tmp_path / "run", "-o", tmp_path / "s.npz"], "damaged or cut short", folder=tmp_path)
-    model.write_bytes(whole.replace(b'\\"format\\": 2', b'\\"format\\": 3'))
+    model.write_bytes(whole.replace(b'\\"format\\": 3', b'\\"format\\": 4'))
     refused(capsys, ["sample", tmp_path / "run", "-o", tmp_path / "s.npz"], "newer minamo", "upgrade", folder=tmp_path)
     refused(capsys, ["evidence", fitted / "run", "--split", "tset"], "did you mean 'test'?")
     refused(capsys, ["evidence", fitted / "run", "--split", "test"], "has no test part")

@@ -2,7 +2,8 @@
 
 Fake tensors have a shape, a type and a device, but no numbers: an operation between two devices fails on any machine,
 and so does one that waits for a number. torch has to be told of such a device before autograd first runs: so these
-tests have a process of their own, see `test_device.py`.
+tests have a process of their own, see `test_device.py`. They are blind to what torch asks a device inside one
+operation: whether a matrix was singular.
 """
 
 from __future__ import annotations

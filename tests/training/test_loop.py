@@ -154,6 +154,13 @@ def test_overfitting_and_a_start_at_the_optimum_are_no_divergence():
     lines = [s.record for s in states(vae, x=x)]
     assert lines[-1]["validation_elbo"] < lines[0]["validation_elbo"], "it should have overfitted"
     assert not any("note" in line for line in lines)
+    # With next to no weight on the KL the ELBO falls while J1 - 0.01 J2 rises.
+    how = {"objective": "beta", "beta": 0.01, "validation": 0.3, "learning_rate": 3e-3}
+    vae = VAE(8, hidden=(128,), batch_size=128, max_epochs=500, patience=None, **how)
+    lines = [s.record for s in states(vae, x=np.random.default_rng(0).normal(size=(300, 20)))]
+    assert lines[-1]["elbo"] < lines[0]["elbo"] - 5
+    assert lines[-1]["validation_objective"] < lines[0]["validation_objective"] - 2
+    assert not any("note" in line for line in lines)
     vae = VAE(**{**SMALL, "max_epochs": 60}).fit(X)
     vae.set_params(warm_start=True, max_epochs=30, learning_rate=1e-2)
     assert not any("note" in s.record for s in vae.train(vae.plan(as_dataset(X, "x"))))

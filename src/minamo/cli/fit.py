@@ -169,19 +169,21 @@ def _reopen(
     from minamo.estimator import VAE
     from minamo.plan import going_on, with_prior_alone
     from minamo.run import Run
-    from minamo.training import device_or_cpu
+    from minamo.training import device_for
 
     run = Run.open(output)
     stored = run.config
-    extra = sorted(set(given) - {"max_epochs", "device"})
+    may = {"max_epochs", "device"} | ({"precision"} if "device" in given else set())
+    extra = sorted(set(given) - may)
     if extra or config:
         left = ", ".join(extra) or "--config and --refit"
         raise ConfigError(f"a run goes on with the options it began with; leave out {left}")
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["params"].items()}
     vae = VAE(**{**params, **given})
     name = source or stored["source"]
+    there, here = stored.get("device", "cpu"), str(device_for(vae.device))
     # Another device takes another step.
-    plan = vae.plan(load(name), None if "device" in given else stored.get("engine"))
+    plan = vae.plan(load(name), stored.get("engine") if there == here else None)
     if stored.get("ex_post"):
         plan = with_prior_alone(plan)
     if plan.description["fingerprint"] != stored["fingerprint"]:
@@ -191,16 +193,15 @@ def _reopen(
         raise RunError(f"{output} was stopped before it had taken over decoder and encoder: begin it anew with --refit")
     if state is not None:
         plan = going_on(plan, state)
-    if given:
-        run.record({**stored, "params": plan.description["params"], "engine": plan.description["engine"]})
+    if given or there != here:
+        run.record({**stored, **{key: plan.description[key] for key in ("params", "engine", "device")}})
     run.rewind(state.epoch if state else 0)
     print(f"{output}: going on after epoch {state.epoch if state else 0}", file=sys.stderr)
     if torch.get_num_threads() != stored["threads"]:
         then, now = stored["threads"], torch.get_num_threads()
         print(f"note: begun with {then} threads, going on with {now}: equal in law, not to the bit", file=sys.stderr)
-    then, now = params.get("device", "cpu"), plan.description["params"]["device"]
-    if device_or_cpu(then) != device_or_cpu(now):
-        print(f"note: begun with device {then}, going on with {now}: equal in law, not to the bit", file=sys.stderr)
+    if there != here:
+        print(f"note: begun on device {there}, going on on {here}: equal in law, not to the bit", file=sys.stderr)
     return run, vae, plan, state
 
 

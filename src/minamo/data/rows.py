@@ -82,15 +82,19 @@ class Rows:
         return Batch(self.prepare.to_model(drawn, dtype), numbers)
 
     def on(self, device: torch.device) -> Rows:
-        """Return the same rows, served on a device: from its own memory where they take less than half of it."""
+        """Return these rows, served on a device: from its own memory where they take less than half of what is free."""
         if device == self.device:
             return self
-        size = self.x.element_size() * self.x.nelement()
-        fits = device.type != "cuda" or size < torch.cuda.get_device_properties(device).total_memory / 2
+        size = self.x.element_size() * len(self) * self.n_columns
         moved = copy.copy(self)
         moved.device, moved.prepare = device, self.prepare.on(device)
-        if fits:
-            moved.x, moved.index = self.x.to(device), self.index.to(device)
+        if device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] / 2:
+            # No others: an array is shared by those that are trained on and those that are held out.
+            moved.x = torch.empty(len(self), self.n_columns, dtype=self.x.dtype, device=device)
+            for start in range(0, len(self), ROWS_AT_ONCE):
+                some = slice(start, start + ROWS_AT_ONCE)
+                moved.x[some] = self.x[self.index[some]].to(device)
+            moved.index = torch.arange(len(self), device=device)
             moved.numbers = None if self.numbers is None else self.numbers.to(device)
         return moved
 

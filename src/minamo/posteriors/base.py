@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Self
+
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -26,3 +29,8 @@ class Posterior(nn.Module):
             log_joint: of the same rows, for posteriors that look at the model itself; an encoder has no need of it.
         """
         raise NotImplementedError
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Move to another device or type; what was noted of the last batch stays behind."""
+        self.steps = None
+        return super()._apply(fn, recurse)

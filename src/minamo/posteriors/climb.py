@@ -119,12 +119,12 @@ def best(family: Family, start: Tensor, log_joint: LogJoint) -> Summit:
     return Summit(params, steps, left)
 
 
-def from_nothing(family: Family, n: int, log_joint: LogJoint, dtype: torch.dtype) -> Summit:
-    """Climb to the top from the family's origin, for n rows."""
+def from_nothing(family: Family, n: int, log_joint: LogJoint, like: Tensor) -> Summit:
+    """Climb to the top from the family's origin, for n rows, in the type of `like` and where it lies."""
     if not isinstance(family, Diagonal):
-        return to_the_top(family, family.origin().to(dtype).expand(n, -1), log_joint)
+        return to_the_top(family, family.origin().to(like).expand(n, -1), log_joint)
     full = FullCovariance(family.latent_dim)
-    return _by_the_full(family, full.origin().to(dtype).expand(n, -1), log_joint)
+    return _by_the_full(family, full.origin().to(like).expand(n, -1), log_joint)
 
 
 def _by_the_full(family: Diagonal, start: Tensor, log_joint: LogJoint) -> Summit:

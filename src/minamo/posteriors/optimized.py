@@ -38,7 +38,7 @@ class Optimized(Posterior):
     def forward(self, batch: Batch, log_joint: LogJoint) -> Distribution:
         """Return the best q of every row."""
         if self.start is None:
-            summit = from_nothing(self.family, len(batch.x), log_joint, batch.x.dtype)
+            summit = from_nothing(self.family, len(batch.x), log_joint, batch.x)
         else:
             with torch.no_grad():
                 start = self.start(batch.x)

@@ -58,7 +58,7 @@ class PerDatum(Posterior):
             new = torch.nonzero(~self.visited[batch.index])[:, 0]
         self.steps = torch.zeros(len(params), dtype=torch.int64, device=params.device)
         if len(new):
-            summit = from_nothing(self.family, len(new), of_rows(log_joint, new), params.dtype)
+            summit = from_nothing(self.family, len(new), of_rows(log_joint, new), params)
             params[new], self.steps[new] = summit.params, summit.steps
         return self.family(params)
 

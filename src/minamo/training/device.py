@@ -54,16 +54,16 @@ def computing_on(device: torch.device, precision: str = "float32") -> Iterator[N
     if device.type != "cuda":
         yield
         return
-    of = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # pyright: ignore[reportAttributeAccessIssue]
-    before = [each.fp32_precision for each in of]
+    # torch's newer names for these switches would leave the older ones unreadable meanwhile.
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
-        for each in of:
-            each.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
         with torch.cuda.device(device):
             yield
     finally:
-        for each, was in zip(of, before, strict=True):
-            each.fp32_precision = was
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def wait_for(device: torch.device) -> None:

@@ -150,24 +150,24 @@ class _Result(NamedTuple):
         return None
 
     @property
-    def floor(self) -> tuple[float, float] | None:
-        """Five standard errors below the means of this epoch, of the training rows and of what judges."""
+    def floor(self) -> tuple[float, ...] | None:
+        """Five standard errors below the means of this epoch: ELBO of the training rows, what judges, J1."""
         if self.judged is None or len(self.judged) < 2:
             return None
-        of = ((self.j1 - self.j2).double(), self.judged.double())
-        training, judging = (float(each.mean() - 5 * each.std() / len(each) ** 0.5) for each in of)
-        return training, judging
+        of = ((self.j1 - self.j2).double(), self.judged.double(), self.j1.double())
+        return tuple(float(each.mean() - 5 * each.std() / len(each) ** 0.5) for each in of)
 
     def fallen(self, state: State, warmup: int) -> str | None:
         """Say so if this epoch is worse than the first by all accounts: finite, but lost.
 
-        Held-out rows alone may fall like that where a model overfits, and the bound alone where something else is
-        maximized.
+        Held-out rows alone may fall like that where a model overfits; and where something else is maximized, the ELBO
+        of the training rows with them, but then not J1.
         """
         if state.floor is None or self.judged is None or self.epoch <= warmup:
             return None
-        found = (self.j1 - self.j2).double().mean().item(), self.judged.double().mean().item()
-        if found[0] > state.floor[0] or found[1] > state.floor[1]:
+        found = [each.double().mean().item() for each in (self.j1 - self.j2, self.judged, self.j1)]
+        asked = 2 if state.judged == ELBO.word else 3
+        if any(now > low for now, low in zip(found[:asked], state.floor[:asked], strict=True)):
             return None
         return f"epoch {self.epoch} fell below the first one, to {found[0] + self.log_det:.4g} nats per datum"
 
@@ -311,6 +311,7 @@ def _recover(state: State, problem: str | None, fallen: str | None) -> tuple[Sta
     back = state.epoch
     if not problem:
         # What made it fall is in the moments, too.
-        back, state = state.best_epoch, replace(state, weights=state.best, average=state.best, moments={})
+        back, plateau = state.best_epoch, replace(state.plateau, since=0)
+        state = replace(state, weights=state.best, average=state.best, moments={}, plateau=plateau)
     note = f"{problem or fallen}; back to epoch {back} with learning rate {smaller:g}"
     return replace(state, recovered=True, learning_rate=smaller), note

@@ -64,7 +64,7 @@ class State:
     recovered: bool = False
     """Whether training has already gone back once from a non-finite bound."""
     floor: Sequence[float] | None = None
-    """What the first epoch came to, of the training rows and of what judges: who falls below both has diverged."""
+    """What the first epoch came to, see `loop`: a later one that falls below has diverged."""
     stopped: str | None = None
     """Why training ended, or None."""
     record: dict[str, Any] = field(default_factory=dict)
