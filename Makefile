@@ -53,6 +53,7 @@ bench: $(BIN)/installed .venv-peers/installed
 	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/step7.py
 	$(BIN)/python benchmarks/rows.py
+	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/priors.py
 	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/precision.py
