@@ -23,7 +23,7 @@ def main() -> None:
     """Train, judge."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=50)
     parser.add_argument("--save", help="a file for the fitted model")
     options = parser.parse_args()
     vae = VAE(

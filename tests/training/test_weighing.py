@@ -52,6 +52,7 @@ def test_evidence_is_the_same_and_says_how_it_was_computed(vae, monkeypatch):
     assert fast.to_json()["arithmetic"] == fast.arithmetic
 
 
+@pytest.mark.slow
 def test_a_small_tile_gives_what_a_large_one_gives(vae):
     law, x, z = vae.model_.likelihood, torch.from_numpy(X[:ROWS]).float(), noise(BLOCK, ROWS)
     large, small = (CompiledLikelihood(law, 70, 8, "float32", draws)(x, z) for draws in (BLOCK, 5))
