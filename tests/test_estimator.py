@@ -143,7 +143,7 @@ def test_model_files_that_cannot_be_read(vae, tmp_path):
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(RunError, match="cut short"):
         VAE.load(path)
-    path.write_bytes(whole.replace(b'\\"format\\": 2', b'\\"format\\": 9'))
+    path.write_bytes(whole.replace(b'\\"format\\": 3', b'\\"format\\": 9'))
     with pytest.raises(RunError, match="newer minamo"):
         VAE.load(path)
     with pytest.raises(RunError, match="no model file"):

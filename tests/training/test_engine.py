@@ -52,7 +52,7 @@ def test_an_unknown_word_is_refused(name, word):
 
 def test_bf16_is_taken_only_where_it_is_clearly_faster(with_a_compiler, monkeypatch):
     for ratio, word in ((3.0, "bf16"), (1.1, "float32"), (0.5, "float32")):
-        monkeypatch.setattr(engine, "gain", lambda *_, ratio=ratio: ratio)
+        monkeypatch.setattr(engine, "gain", lambda *_, ratio=ratio, **how: ratio)
         found, said = choose_engine(model(hidden=(400, 400)), "auto", "auto", 128, 10**5)
         assert found == Engine(True, word)
         assert f"measured {ratio:.2f} times as fast" in said
@@ -61,7 +61,7 @@ def test_bf16_is_taken_only_where_it_is_clearly_faster(with_a_compiler, monkeypa
 
 
 def test_nothing_is_measured_for_little_work(with_a_compiler, monkeypatch):
-    monkeypatch.setattr(engine, "gain", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(engine, "gain", lambda *_, **how: pytest.fail("measured"))
     assert choose_engine(model(hidden=(16,)), "auto", "auto", 128, 10**4)[0].precision == "float32"
 
 
