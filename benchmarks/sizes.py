@@ -34,7 +34,7 @@ def main() -> None:
         seconds: dict[tuple[int, int], list[float]] = {size: [] for size in SIZES}
         for width, latents in SIZES:
             vae = VAE(latents, likelihood="bernoulli", binarize="dynamic", hidden=(width,), batch_size=512)
-            vae.set_params(validation=1, patience=None, max_epochs=1 + ROUNDS, compile="on")
+            vae.set_params(validation=1, patience=None, max_epochs=1000, compile="on")
             plan = vae.plan(mnist)
             runs[width, latents], work[width, latents] = vae.train(plan), Products.of(plan.model).work
         for n in range(1 + ROUNDS):
