@@ -648,11 +648,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _exact(self) -> LatentVariableModel:
         """The model in float64: answers for a row then do not depend on which rows stand beside it."""
-        return self._resting().double()
+        return copy.deepcopy(self.model_).cpu().double()
 
     def _resting(self) -> LatentVariableModel:
-        """A copy of the model on the CPU, wherever training has it at the moment."""
-        return copy.deepcopy(self.model_).cpu()
+        """The model on the CPU: itself, or a copy where training has it on a card at the moment."""
+        on_cpu = next(self.model_.parameters()).device.type == "cpu"
+        return self.model_ if on_cpu else copy.deepcopy(self.model_).cpu()
 
     @contextmanager
     def _on_device(self, rows: Rows) -> Iterator[Rows]:

@@ -29,7 +29,7 @@ class Logistic(Likelihood):
     """Every column: a mixture of discretized logistic laws on 0, 1/255, ..., 1; see `DiscretizedLogistic`.
 
     "PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood" (Salimans et al., 2017). Scales
-    have a floor: at pixels that are always dark they would shrink for ever, until one bright one costs 1e28 nats.
+    have a floor: at pixels that are always dark they could shrink for ever, and one bright one would cost any price.
 
     Args:
         net: maps z [..., latent_dim] to 3 * mixed numbers for every column: logits, loc, log scale.
